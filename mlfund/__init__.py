@@ -1,0 +1,52 @@
+"""mlfund: scikit-learn estimators on PyTorch, and an advisor that measures before it recommends.
+
+Every public name below is imported when it is first used (PEP 562), so
+``import mlfund`` itself loads neither torch nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "AdvisorClassifier": "mlfund.advisor",
+    "AdvisorRegressor": "mlfund.advisor",
+    "LogisticRegression": "mlfund.estimators.linear",
+    "MLPClassifier": "mlfund.estimators.mlp",
+    "MLPRegressor": "mlfund.estimators.mlp",
+    "TablePreprocessor": "mlfund.preprocessing",
+    "advise": "mlfund.advisor",
+    "load": "mlfund.persistence",
+    "save": "mlfund.persistence",
+    "trusted_types": "mlfund.persistence",
+}
+
+__all__ = [  # noqa: F822 - resolved by __getattr__
+    "AdvisorClassifier",
+    "AdvisorRegressor",
+    "LogisticRegression",
+    "MLPClassifier",
+    "MLPRegressor",
+    "TablePreprocessor",
+    "advise",
+    "load",
+    "save",
+    "trusted_types",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home on first use."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'mlfund' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, resolved or not."""
+    return sorted({*globals(), *_HOME_OF})

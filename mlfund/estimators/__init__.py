@@ -1,0 +1,1 @@
+"""scikit-learn estimators; every public class is re-exported by `mlfund`."""

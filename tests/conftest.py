@@ -1,0 +1,46 @@
+"""Fixtures for all tests."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def shared_data() -> Path | None:
+    """Folder of the benchmark tables, or None where it is not at hand."""
+    folder = Path(os.environ.get("MLFUND_DATA", REPOSITORY.parent / "shared" / "data"))
+    return folder if (folder / "catalogue.csv").is_file() else None
+
+
+def shared_catalogue() -> pd.DataFrame:
+    """One row a table; empty where the tables are not at hand."""
+    folder = shared_data()
+    return pd.DataFrame({"name": []}) if folder is None else pd.read_csv(folder / "catalogue.csv")
+
+
+@pytest.fixture(scope="session")
+def shared_table():
+    """Return a function: name -> (X, y, task), skipping where the table is not at hand."""
+    folder = shared_data()
+
+    def read(name):
+        if folder is None:
+            pytest.skip("no benchmark tables: set MLFUND_DATA to their folder")
+        row = shared_catalogue().set_index("name").loc[name]
+        table = pd.read_parquet(folder / row["file"])
+        return table.drop(columns=row["target"]), table[row["target"]], row["task"]
+
+    return read
+
+
+def pytest_collection_modifyitems(items):
+    """Skip `gpu` tests where torch sees no CUDA device."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
