@@ -1,0 +1,70 @@
+"""Run scikit-learn's check_estimator on every public estimator and print the counts.
+
+    python -m tests.check_estimators [CLASS ...]
+
+A check that an estimator declares in its class attribute ``expected_failed_checks``
+({check: reason}) counts as expected when it fails, and is printed with its reason.
+The exit status is 1 if any other check fails.
+"""
+
+import sys
+import warnings
+from collections import Counter
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.estimator_checks import check_estimator
+
+import mlfund
+
+
+def public_estimators():
+    """Every public estimator class that can be made without arguments, by name."""
+    things = {name: getattr(mlfund, name) for name in mlfund.__all__}
+    return {
+        name: thing
+        for name, thing in things.items()
+        if isinstance(thing, type) and issubclass(thing, BaseEstimator)
+    }
+
+
+def expected_failures(estimator):
+    """{check: reason} that the class of `estimator` declares."""
+    return getattr(type(estimator), "expected_failed_checks", {})
+
+
+def run(estimator):
+    """[{check_name, status, exception, ...}] of one estimator."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return check_estimator(
+            estimator,
+            expected_failed_checks=expected_failures(estimator),
+            on_skip=None,
+            on_fail=None,
+        )
+
+
+def main(names):
+    """Print a line an estimator; return the number of failed checks."""
+    estimators = public_estimators()
+    n_failed = 0
+    for name in names or estimators:
+        results = run(estimators[name]())
+        counts = Counter(result["status"] for result in results)
+        n_failed += counts["failed"]
+        print(
+            f"{name:22} {len(results):3d} checks: {counts['passed']:3d} passed, "
+            f"{counts['failed']} failed, {counts['xfail']} expected failures, "
+            f"{counts['skipped']} skipped",
+            flush=True,
+        )
+        for result in results:
+            if result["status"] == "failed":
+                print(f"    FAILED {result['check_name']}: {result['exception']!r}")
+            elif result["status"] == "xfail":
+                print(f"    expected {result['check_name']}: {result['expected_to_fail_reason']}")
+    return n_failed
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(sys.argv[1:])))
