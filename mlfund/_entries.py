@@ -1,0 +1,71 @@
+"""What the entries of the vocabulary tables share: a name, options, a lookup.
+
+An entry is a frozen dataclass: its fields are its options, its methods are what it
+does, and ``dataclasses.replace`` makes a variant. Entries compare by value, can be
+hashed, pickled and shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from mlfund._check import check_choice
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One row of a vocabulary table."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Return the names of the options this entry takes."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+
+E = TypeVar("E", bound=Entry)
+
+
+def resolve(concept: str, value: str | E, table: Mapping[str, E], options: Mapping[str, Any]) -> E:
+    """Return the entry that `value` names or is, with `options` set.
+
+    Parameters
+    ----------
+    concept : str
+        The word for the errors, "loss" for instance.
+    value : str or Entry
+        A name of `table`, or an instance of the kind of entry that the table holds.
+    table : mapping of str to Entry
+        The vocabulary table.
+    options : mapping of str to object
+        Fields of the entry to replace.
+
+    Raises
+    ------
+    ValueError
+        If the name or an option is unknown (the nearest name is suggested), or the
+        entry refuses an option's value.
+    """
+    entry = value if _fits(value, table) else table[check_choice(concept, value, table)]
+    assert isinstance(entry, Entry)
+    for option in options:
+        if option not in entry.option_names():
+            _refuse_option(concept, entry, option)
+    return dataclasses.replace(entry, **options) if options else entry
+
+
+def _fits(value: object, table: Mapping[str, E]) -> bool:
+    """Say whether `value` is an entry of the same kind as those of the table."""
+    # The kind (Loss, Penalty ...) is the class directly below Entry.
+    kinds = {type(entry).__mro__[-3] for entry in table.values()}
+    return any(isinstance(value, kind) for kind in kinds)
+
+
+def _refuse_option(concept: str, entry: Entry, option: str) -> None:
+    allowed = entry.option_names()
+    if not allowed:
+        raise ValueError(f"The {concept} {entry.name!r} takes no options; got {option!r}.")
+    check_choice(f"option of the {concept} {entry.name!r}", option, allowed)
