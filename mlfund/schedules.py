@@ -18,10 +18,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from mlfund._check import check_fraction, check_positive
 from mlfund._entries import Entry, resolve
+
+Changes = Literal["never", "epoch", "step"]
+
+
+class Position(NamedTuple):
+    """A place in a run of training."""
+
+    step: int
+    total_steps: int
+    steps_per_epoch: int
+    rows_per_epoch: int
+
+    @property
+    def epoch(self) -> int:
+        """Return the number of whole epochs done."""
+        return self.step // self.steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,7 @@ class Schedule(Entry):
         that of the state which `start` and `advance` return, an `Adaptive`.
     """
 
-    changes: ClassVar[Literal["never", "epoch", "step"]] = "step"
+    changes: ClassVar[Changes] = "step"
     adaptive: ClassVar[bool] = False
 
     def factor(
@@ -59,17 +75,22 @@ class Schedule(Entry):
         rows_per_epoch : int, default=1
             Rows of one pass. Only "invscaling" uses it: scikit-learn counts rows.
         """
+        return self._at(Position(step, total_steps, steps_per_epoch, rows_per_epoch))
+
+    def _at(self, now: Position) -> float:
+        """Return the factor at a position in the run."""
         raise NotImplementedError
 
 
-def _progress(step: int, total_steps: int) -> float:
-    """Return the share of the run that is done, from 0 to 1."""
-    return min(step / total_steps, 1.0) if total_steps > 0 else 1.0
+def _share(step: int, first: float, last: float) -> float:
+    """Return how far `step` is on the way from `first` to `last`, at most 1."""
+    return min((step - first) / (last - first), 1.0) if last > first else 1.0
 
 
 def _cosine(start: float, end: float, progress: float) -> float:
     """Return the point of half a cosine wave from `start` to `end`."""
-    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+    # cos^2 of half the angle: (1 + cos) / 2 rounds to 0 before a long run has ended.
+    return end + (start - end) * math.cos(math.pi / 2 * progress) ** 2
 
 
 def _check_share(name: str, value: float) -> None:
@@ -82,12 +103,9 @@ class Constant(Schedule):
     """The base learning rate throughout."""
 
     name: ClassVar[str] = "constant"
-    changes: ClassVar[Literal["never", "epoch", "step"]] = "never"
+    changes: ClassVar[Changes] = "never"
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return 1; see `Schedule.factor`."""
+    def _at(self, now: Position) -> float:
         return 1.0
 
 
@@ -102,18 +120,14 @@ class InverseScaling(Schedule):
     """
 
     name: ClassVar[str] = "invscaling"
-    changes: ClassVar[Literal["never", "epoch", "step"]] = "epoch"
+    changes: ClassVar[Changes] = "epoch"
     power_t: float = 0.5
 
     def __post_init__(self) -> None:
         check_positive("power_t", self.power_t, zero=True)
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return the factor of the epoch that `step` lies in; see `Schedule.factor`."""
-        rows_seen = step // steps_per_epoch * rows_per_epoch
-        return float((rows_seen + 1) ** -self.power_t)
+    def _at(self, now: Position) -> float:
+        return float((now.epoch * now.rows_per_epoch + 1) ** -self.power_t)
 
 
 @dataclass(frozen=True)
@@ -129,7 +143,7 @@ class StepDecay(Schedule):
     """
 
     name: ClassVar[str] = "step"
-    changes: ClassVar[Literal["never", "epoch", "step"]] = "epoch"
+    changes: ClassVar[Changes] = "epoch"
     every_epochs: int = 30
     gamma: float = 0.1
 
@@ -137,11 +151,8 @@ class StepDecay(Schedule):
         check_positive("every_epochs", self.every_epochs, integer=True)
         check_fraction("gamma", self.gamma)
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return gamma ** (epoch // every_epochs); see `Schedule.factor`."""
-        return float(self.gamma ** (step // steps_per_epoch // self.every_epochs))
+    def _at(self, now: Position) -> float:
+        return float(self.gamma ** (now.epoch // self.every_epochs))
 
 
 @dataclass(frozen=True)
@@ -155,17 +166,14 @@ class Exponential(Schedule):
     """
 
     name: ClassVar[str] = "exponential"
-    changes: ClassVar[Literal["never", "epoch", "step"]] = "epoch"
+    changes: ClassVar[Changes] = "epoch"
     gamma: float = 0.95
 
     def __post_init__(self) -> None:
         check_fraction("gamma", self.gamma)
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return gamma ** epoch; see `Schedule.factor`."""
-        return float(self.gamma ** (step // steps_per_epoch))
+    def _at(self, now: Position) -> float:
+        return float(self.gamma**now.epoch)
 
 
 @dataclass(frozen=True)
@@ -184,12 +192,9 @@ class LinearWarmup(Schedule):
     def __post_init__(self) -> None:
         _check_share("warmup_share", self.warmup_share)
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return the factor, 1 / w at first for a rise of w steps; see `Schedule.factor`."""
-        warmup_steps = round(self.warmup_share * total_steps)
-        return min((step + 1) / warmup_steps, 1.0) if warmup_steps else 1.0
+    def _at(self, now: Position) -> float:
+        warmup_steps = round(self.warmup_share * now.total_steps)
+        return min((now.step + 1) / warmup_steps, 1.0) if warmup_steps else 1.0
 
 
 @dataclass(frozen=True)
@@ -212,11 +217,8 @@ class Cosine(Schedule):
     def __post_init__(self) -> None:
         _check_share("final_factor", self.final_factor)
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return the point of the wave at `step`; see `Schedule.factor`."""
-        return _cosine(1.0, self.final_factor, _progress(step, total_steps))
+    def _at(self, now: Position) -> float:
+        return _cosine(1.0, self.final_factor, _share(now.step, 0, now.total_steps))
 
 
 @dataclass(frozen=True)
@@ -239,16 +241,11 @@ class WarmupCosine(Schedule):
         _check_share("warmup_share", self.warmup_share)
         _check_share("final_factor", self.final_factor)
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return the factor of the rise or of the wave at `step`; see `Schedule.factor`."""
-        warmup_steps = round(self.warmup_share * total_steps)
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        return _cosine(
-            1.0, self.final_factor, _progress(step - warmup_steps, total_steps - warmup_steps)
-        )
+    def _at(self, now: Position) -> float:
+        warmup_steps = round(self.warmup_share * now.total_steps)
+        if now.step < warmup_steps:
+            return (now.step + 1) / warmup_steps
+        return _cosine(1.0, self.final_factor, _share(now.step, warmup_steps, now.total_steps))
 
 
 @dataclass(frozen=True)
@@ -282,22 +279,14 @@ class OneCycle(Schedule):
         check_positive("div_factor", self.div_factor)
         check_positive("final_div_factor", self.final_div_factor)
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return the factor of the rise or of the fall at `step`; see `Schedule.factor`."""
-        start = 1 / self.div_factor
-        peak, last = self.rise_share * total_steps - 1, total_steps - 1
-        if step <= peak:
-            # A rise of one step starts at its peak; torch divides by zero there.
-            return _cosine(start, 1.0, step / peak if peak > 0 else 1.0)
-        # With a rise shorter than a step there is no peak to fall from before step 0.
-        peak = max(peak, 0.0)
-        return _cosine(1.0, start / self.final_div_factor, _progress_between(step, peak, last))
-
-
-def _progress_between(step: int, first: float, last: float) -> float:
-    return min((step - first) / (last - first), 1.0) if last > first else 1.0
+    def _at(self, now: Position) -> float:
+        start, last = 1 / self.div_factor, now.total_steps - 1
+        peak = self.rise_share * now.total_steps - 1
+        if now.step <= peak:
+            # A rise of one step is its own peak; torch divides by zero there.
+            return _cosine(start, 1.0, now.step / peak if peak > 0 else 1.0)
+        # A rise shorter than a step leaves only the fall, from step 0.
+        return _cosine(1.0, start / self.final_div_factor, _share(now.step, max(peak, 0.0), last))
 
 
 @dataclass(frozen=True)
@@ -324,11 +313,8 @@ class Triangular(Schedule):
         check_positive("cycle_epochs", self.cycle_epochs, integer=True)
         check_fraction("min_factor", self.min_factor)
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return the height of the triangle at `step`; see `Schedule.factor`."""
-        position = step / steps_per_epoch / self.cycle_epochs % 1.0
+    def _at(self, now: Position) -> float:
+        position = now.step / now.steps_per_epoch / self.cycle_epochs % 1.0
         return self.min_factor + (1 - self.min_factor) * (1 - abs(2 * position - 1))
 
 
@@ -384,7 +370,7 @@ class Adaptive(Schedule):
     """
 
     name: ClassVar[str] = "adaptive"
-    changes: ClassVar[Literal["never", "epoch", "step"]] = "epoch"
+    changes: ClassVar[Changes] = "epoch"
     adaptive: ClassVar[bool] = True
     patience: int = 10
     tol: float = 1e-4
@@ -398,10 +384,7 @@ class Adaptive(Schedule):
         if check_positive("divisor", self.divisor) <= 1:
             raise ValueError(f"divisor must be greater than 1; got {self.divisor!r}.")
 
-    def factor(
-        self, step: int, total_steps: int, steps_per_epoch: int, *, rows_per_epoch: int = 1
-    ) -> float:
-        """Return 1: the factor is the state's; see `Schedule.factor`."""
+    def _at(self, now: Position) -> float:
         return 1.0
 
     def start(self) -> AdaptiveState:
