@@ -1,0 +1,5 @@
+"""Leakage-safe preprocessing: all statistics come from the rows given to fit."""
+
+from mlfund.preprocessing.table import TablePreprocessor
+
+__all__ = ["TablePreprocessor"]

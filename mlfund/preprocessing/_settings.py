@@ -1,0 +1,135 @@
+"""The parameters of TablePreprocessor, checked, and the target as its encoding needs it."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import type_of_target
+
+from mlfund._check import check_choice, check_fraction, check_positive, nearest, seed_from
+from mlfund.folds import FoldPlan
+from mlfund.preprocessing._kinds import KINDS
+
+# Beyond this many values a column gets wider and slower, but hardly better: see
+# benchmarks/preprocessing and docs/guide/preprocessing.md.
+AUTO_MAX_CATEGORIES = 100
+# Integers with more values than this are a quantity, not classes with an output each.
+MAX_TARGET_CLASSES = 30
+_CROSS_FIT_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters with "auto" and shares of rows resolved."""
+
+    encoding: str
+    max_categories: int | None
+    min_count: int
+    scaling: str | None
+    impute: bool
+    add_indicator: bool
+    text_components: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """What target encoding needs: y (n,), whether it is a number, the folds to cross-fit by."""
+
+    y: np.ndarray
+    continuous: bool
+    splits: Sequence[tuple[np.ndarray, np.ndarray]]
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise ValueError on the first parameter of a TablePreprocessor that is not allowed."""
+    encodings = ("onehot", "ordinal", "native")
+    check_choice("categorical_encoding", estimator.categorical_encoding, encodings)
+    check_choice("high_cardinality", estimator.high_cardinality, ("group", "target"))
+    check_choice("numeric_scaling", estimator.numeric_scaling, ("standard", "robust", None))
+    for name in ("impute", "add_indicator", "sparse_output"):
+        check_choice(name, getattr(estimator, name), (True, False))
+    check_positive("text_components", estimator.text_components, integer=True)
+    if isinstance(estimator.min_frequency, numbers.Integral):
+        check_positive("min_frequency", estimator.min_frequency, integer=True)
+    else:
+        check_fraction("min_frequency", estimator.min_frequency)
+    limit = estimator.max_categories
+    if limit not in ("auto", None) and check_positive("max_categories", limit, integer=True) < 2:
+        raise ValueError("max_categories must be at least 2, 'auto' or None; got 1.")
+    if estimator.dtype is not None:
+        check_choice("dtype", np.dtype(estimator.dtype).name, ("float32", "float64"))
+    if estimator.categorical_encoding == "native" and estimator.sparse_output:
+        raise ValueError(
+            "categorical_encoding='native' gives a DataFrame; set sparse_output=False with it."
+        )
+    if estimator.categorical_encoding == "native" and _uses_target(estimator):
+        raise ValueError(
+            "categorical_encoding='native' and high_cardinality='target' contradict each other; "
+            "set high_cardinality='group', or another encoding."
+        )
+
+
+def resolve(estimator: Any, n_rows: int) -> Settings:
+    """Return the settings for a table of `n_rows` rows."""
+    limit = estimator.max_categories
+    if limit == "auto":
+        limited = "onehot" in estimator.categorical_encoding or _uses_target(estimator)
+        limit = AUTO_MAX_CATEGORIES if limited else None
+    least = estimator.min_frequency
+    if not isinstance(least, numbers.Integral):
+        least = int(np.ceil(least * n_rows))
+    return Settings(
+        encoding=estimator.categorical_encoding,
+        max_categories=limit,
+        min_count=int(least),
+        scaling=estimator.numeric_scaling,
+        impute=estimator.impute,
+        add_indicator=estimator.add_indicator,
+        text_components=estimator.text_components,
+        seed=seed_from(estimator.random_state),
+    )
+
+
+def _uses_target(estimator: Any) -> bool:
+    return estimator.high_cardinality == "target"
+
+
+def target_of(estimator: Any, y: Any, groups: Any, n_rows: int, seed: int) -> Target | None:
+    """Check the target and make the folds, if the parameters ask for target encoding."""
+    if not _uses_target(estimator):
+        return None
+    if y is None:
+        raise ValueError(
+            "high_cardinality='target' needs y, but y is None; give y to fit, or set "
+            "high_cardinality='group'."
+        )
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(np.empty(n_rows), y)
+    continuous = type_of_target(y) == "continuous" or (
+        y.dtype.kind in "iuf" and len(np.unique(y)) > MAX_TARGET_CLASSES
+    )
+    task = "regression" if continuous else "classification"
+    plan = FoldPlan.make(y, task=task, n_folds=_CROSS_FIT_FOLDS, groups=groups, random_state=seed)
+    # A row alone in its class is in no test part (-1); here each row needs a place.
+    fold = np.maximum(plan.test_fold[0], 0)
+    splits = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in np.unique(fold)]
+    return Target(y, continuous, splits)
+
+
+def wanted_kinds(kinds: Mapping[Hashable, str] | None, names: Sequence[Hashable]) -> dict[int, str]:
+    """Return the kinds that the user asks for, by position of the column."""
+    position = {name: j for j, name in enumerate(names)}
+    wanted = {}
+    for name, kind in (kinds or {}).items():
+        if name not in position:
+            similar = nearest(name, names)
+            hint = f" Did you mean {similar!r}?" if similar else ""
+            raise ValueError(f"kinds names {name!r}, which is no column of X.{hint}")
+        wanted[position[name]] = check_choice(f"kinds[{name!r}]", kind, (*KINDS, "drop"))
+    return wanted

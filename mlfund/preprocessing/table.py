@@ -1,0 +1,393 @@
+"""TablePreprocessor: from a mixed table to numbers, learned from the rows given to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from mlfund._check import DataError
+from mlfund.preprocessing._categories import NativeBlock, OneHotBlock
+from mlfund.preprocessing._kinds import Column, inspect_column
+from mlfund.preprocessing._parts import Fitted, fit_parts
+from mlfund.preprocessing._reading import Table
+from mlfund.preprocessing._settings import check_parameters, resolve, target_of, wanted_kinds
+
+# XGBoost refuses these characters in feature names.
+_NATIVE_NAMES = str.maketrans({"[": "(", "]": ")", "<": "_"})
+
+
+class TablePreprocessor(TransformerMixin, BaseEstimator):
+    """Turn a mixed table into numbers that any estimator takes.
+
+    Each column is looked at once, in `fit`, and treated by its kind:
+
+    ============  ==================================================================
+    kind          outputs
+    ============  ==================================================================
+    numeric       the number, imputed and scaled, and a 0/1 mark for "was missing";
+                  also numbers kept as text, and durations (in seconds)
+    boolean       0 or 1, and the mark
+    categorical   by `categorical_encoding`; rare and unseen levels, and missing
+                  values, have places of their own
+    datetime      days elapsed, year, month, day, weekday, hour, and the last parts
+                  on a circle; also dates kept as text
+    text          TF-IDF of the words, reduced by a truncated SVD
+    ============  ==================================================================
+
+    Infinite numbers count as missing. Columns without values or with one value only are left
+    out. All statistics come from the rows given to `fit`, and a row is transformed without
+    regard to the other rows of the same call, so inside a Pipeline nothing leaks from held-out
+    rows.
+
+    Parameters
+    ----------
+    categorical_encoding : {"onehot", "ordinal", "native"}, default="onehot"
+        "onehot": a 0/1 output a level (a single one for columns with two values).
+        "ordinal": codes 0, 1, ... in the order of the levels, -1 for rare or unseen ones, and
+        for a missing value NaN, or -2 with ``impute=True``.
+        "native": transform returns a DataFrame whose category columns have exactly the
+        categories of fit, for XGBoost with ``enable_categorical=True``.
+    high_cardinality : {"group", "target"}, default="group"
+        What happens to categorical columns with more than `max_categories` levels. "group":
+        the most frequent ones are kept and all others are one level, "infrequent". "target":
+        the column becomes the mean of the target over each level, shrunk to the overall mean
+        (one output a class if there are three or more); needs `y` in fit.
+    max_categories : int, None or "auto", default="auto"
+        Most values a categorical column may have, counting "infrequent"; None sets no limit.
+        "auto" is 100 for "onehot" and wherever ``high_cardinality="target"``, else no limit.
+    min_frequency : int or float, default=2
+        Levels with fewer rows (int), or with a smaller share of the rows (float in (0, 1)),
+        become "infrequent". Unseen levels are treated as infrequent ones.
+    numeric_scaling : {"standard", "robust"} or None, default="standard"
+        "standard": mean 0 and variance 1. "robust": (x - median) / (q75 - q25), then the
+        smooth clip x / sqrt(1 + (x/3)^2), so that outliers stay within (-3, 3) [1]_.
+    impute : bool, default=True
+        Replace missing numbers by the median. False leaves NaN.
+    add_indicator : bool, default=True
+        With `impute`, add a 0/1 output for each numeric, boolean or datetime column that has
+        missing values in fit. For categories "missing" is a level anyway.
+    text_components : int, default=32
+        Outputs of a text column, at most.
+    kinds : mapping of column to kind, default=None
+        Overrides the kind found: "numeric", "boolean", "categorical", "datetime", "text", or
+        "drop" to leave a column out; for example ``{"zip": "categorical"}``.
+    sparse_output : bool, default=False
+        Return a CSR array. Worth it for very wide one-hot encodings only.
+    dtype : {"float32", "float64"} or None, default=None
+        Of the output; None takes float32 where all floats in X are float32, else float64.
+    random_state : int, RandomState instance or None, default=0
+        Seeds the SVD and the folds of the target encoding.
+
+    Attributes
+    ----------
+    column_kinds_ : dict
+        Kind of each column, also "empty" (no values) and "drop".
+    n_features_in_ : int
+        Number of columns in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where all are strings.
+    columns_ : list
+        Names of the columns, of whatever type; x0, x1, ... for arrays.
+
+    Raises
+    ------
+    DataError
+        If the table has no rows, no columns, columns of the same name, or no usable column.
+
+    See Also
+    --------
+    sklearn.compose.ColumnTransformer : Any transformer for any columns, one object each.
+
+    Notes
+    -----
+    Columns of one kind are one block of array operations, so that a single row costs about a
+    millisecond; a ColumnTransformer of scikit-learn's encoders validates its input at each step.
+    Outputs come in the order numbers, dates, texts, categories.
+
+    ``fit(X, y).transform(X)`` equals ``fit_transform(X, y)``, but for
+    ``high_cardinality="target"``: there `fit_transform` gives each row the means of the folds
+    without it (as scikit-learn's TargetEncoder), because the means of all rows would tell the
+    next estimator the row's own target. A Pipeline calls `fit_transform`, which is right.
+
+    References
+    ----------
+    .. [1] D. Holzmueller, L. Grinsztajn, I. Steinwart, "Better by default: strong pre-tuned MLPs
+       and boosted trees on tabular data", NeurIPS 2024, arXiv:2407.04491.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mlfund import TablePreprocessor
+    >>> X = pd.DataFrame({"age": [20, None, 40], "city": ["Rome", "Oslo", "Rome"]})
+    >>> table = TablePreprocessor(min_frequency=1).fit(X)
+    >>> table.column_kinds_
+    {'age': 'numeric', 'city': 'categorical'}
+    >>> table.get_feature_names_out().tolist()
+    ['age', 'age=missing', 'city=Oslo']
+    >>> table.transform(X)[:, 2]
+    array([0., 1., 0.])
+    """
+
+    def __init__(
+        self,
+        *,
+        categorical_encoding: Literal["onehot", "ordinal", "native"] = "onehot",
+        high_cardinality: Literal["group", "target"] = "group",
+        max_categories: int | Literal["auto"] | None = "auto",
+        min_frequency: float = 2,
+        numeric_scaling: Literal["standard", "robust"] | None = "standard",
+        impute: bool = True,
+        add_indicator: bool = True,
+        text_components: int = 32,
+        kinds: Mapping[Hashable, str] | None = None,
+        sparse_output: bool = False,
+        dtype: str | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ):
+        self.categorical_encoding = categorical_encoding
+        self.high_cardinality = high_cardinality
+        self.max_categories = max_categories
+        self.min_frequency = min_frequency
+        self.numeric_scaling = numeric_scaling
+        self.impute = impute
+        self.add_indicator = add_indicator
+        self.text_components = text_components
+        self.kinds = kinds
+        self.sparse_output = sparse_output
+        self.dtype = dtype
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> TablePreprocessor:
+        """Find the kind of each column and learn its treatment.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n, d)
+            The table.
+        y : array-like of shape (n,), default=None
+            Target; used by ``high_cardinality="target"`` only.
+        groups : array-like of shape (n,), default=None
+            For ``high_cardinality="target"``: rows of a group stay in one fold of the
+            cross-fitting.
+
+        Returns
+        -------
+        self : TablePreprocessor
+            The fitted transformer.
+        """
+        self._fit(X, y, groups)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Any:
+        """Fit, and transform the same rows; with target encoding, cross-fitted (see Notes).
+
+        Parameters
+        ----------
+        X, y, groups
+            As in `fit`.
+
+        Returns
+        -------
+        outputs : ndarray, CSR array or DataFrame of shape (n, n_outputs)
+            As from `transform`.
+        """
+        table, fitted = self._fit(X, y, groups)
+        return self._encode(table, fitted.cells, fitted.cross_fitted)
+
+    def transform(self, X: Any) -> Any:
+        """Transform rows, each for itself.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n, d)
+            Rows with the columns of fit. Cells that cannot be read as their column's kind
+            count as missing.
+
+        Returns
+        -------
+        outputs : ndarray, CSR array or DataFrame of shape (n, n_outputs)
+            CSR with ``sparse_output=True``; a DataFrame with ``categorical_encoding="native"``
+            or ``set_output(transform="pandas")``.
+        """
+        check_is_fitted(self)
+        table = Table(X)
+        self._check_columns(X, table, reset=False)
+        return self._encode(table, [part.read(table) for part in self._parts], {})
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name the outputs.
+
+        "age" is the number itself, "age=missing" its mark, "city=Rome" a level, "city=infrequent"
+        all rare levels, "sold:month" a part of a date, "note:topic0" a component of a text.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Must equal `feature_names_in_` if given.
+
+        Returns
+        -------
+        names : ndarray of str objects
+            One name an output, all different.
+        """
+        check_is_fitted(self)
+        if hasattr(self, "feature_names_in_") or input_features is not None:
+            _check_feature_names_in(self, input_features)
+        return np.array(self._names_out, dtype=object)
+
+    def describe(self) -> pd.DataFrame:
+        """Say for each column what it was taken for and what becomes of it.
+
+        Returns
+        -------
+        summary : DataFrame
+            A row a column of the table: ``column``, ``kind``, ``treatment`` in words,
+            ``n_outputs`` and ``outputs`` (list of names).
+        """
+        check_is_fitted(self)
+        sources = np.concatenate([part.sources for part in self._parts])
+        names = np.array(self._names_out, dtype=object)
+        outputs = [names[sources == j].tolist() for j in range(self.n_features_in_)]
+        return pd.DataFrame(
+            {
+                "column": self.columns_,
+                "kind": [self.column_kinds_[name] for name in self.columns_],
+                "treatment": self._treatments,
+                "n_outputs": [len(of_column) for of_column in outputs],
+                "outputs": outputs,
+            }
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.target_tags.required = self.high_cardinality == "target"
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _fit(self, X: Any, y: Any, groups: Any) -> tuple[Table, Fitted]:
+        check_parameters(self)
+        table = Table(X)
+        self._check_columns(X, table, reset=True)
+        settings = resolve(self, table.n_rows)
+        target = target_of(self, y, groups, table.n_rows, settings.seed)
+        columns = _inspect(table, wanted_kinds(self.kinds, table.names))
+        fitted = fit_parts(table, columns, settings, target)
+        if not fitted.parts:
+            raise DataError(
+                f"No column is usable: all {len(columns)} are empty, constant or dropped in the "
+                f"rows given (n_samples={table.n_rows}); give more rows or other columns."
+            )
+        self.columns_ = table.names
+        self.column_kinds_ = {column.name: column.kind for column in columns}
+        self._parts = fitted.parts
+        self._treatments = fitted.treatments
+        names = [name for part in fitted.parts for name in part.names]
+        if self.categorical_encoding == "native":
+            names = [name.translate(_NATIVE_NAMES) for name in names]
+        self._names_out = _all_different(names)
+        return table, fitted
+
+    def _check_columns(self, X: Any, table: Table, *, reset: bool) -> None:
+        """Set or check n_features_in_ and the names of the columns, as scikit-learn does."""
+        n_strings = sum(isinstance(name, str) for name in table.names)
+        if n_strings in (0, len(table.names)):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        elif reset:
+            self.n_features_in_ = len(table.names)
+            vars(self).pop("feature_names_in_", None)
+        if not reset and n_strings < len(table.names) and table.names != self.columns_:
+            raise ValueError(
+                f"The columns of X, {table.names[:5]} ..., are not those of fit, "
+                f"{self.columns_[:5]} ...; give the same columns in the same order."
+            )
+
+    def _encode(self, table: Table, cells: list[Any], cross_fitted: dict[int, np.ndarray]) -> Any:
+        """Make the outputs from the cells that each part has read."""
+        dtype = table.dtype if self.dtype is None else np.dtype(self.dtype)
+        if self.sparse_output:
+            return self._encode_sparse(table.n_rows, cells, cross_fitted, dtype)
+        # Native categories, where there are any, are the last part and not numbers.
+        native = self._parts[-1].block if self.categorical_encoding == "native" else None
+        native = native if isinstance(native, NativeBlock) else None
+        n_numbers = len(self._names_out) - (native.n_outputs if native else 0)
+        out = np.empty((table.n_rows, n_numbers), dtype)
+        start = 0
+        for i in range(len(self._parts) - (native is not None)):
+            stop = start + self._parts[i].block.n_outputs
+            self._encode_part(i, cells[i], cross_fitted, out[:, start:stop])
+            start = stop
+        if self.categorical_encoding != "native":
+            return out
+        columns = [*out.T, *(native.categoricals(cells[-1]) if native else [])]
+        data = dict(zip(self._names_out, columns, strict=True))
+        return pd.DataFrame(data, index=table.index, copy=False)
+
+    def _encode_sparse(
+        self, n_rows: int, cells: list[Any], cross_fitted: dict[int, np.ndarray], dtype: np.dtype
+    ) -> sparse.csr_array:
+        """Make the outputs as CSR, without ever holding the one-hot columns densely."""
+        indices, values, start = [], [], 0
+        for i, part in enumerate(self._parts):
+            width = part.block.n_outputs
+            if isinstance(part.block, OneHotBlock):
+                hits = part.block.hits(cells[i])
+                indices.append(np.where(hits >= 0, hits + start, -1))
+                values.append(np.ones(hits.shape, dtype))
+            else:
+                out = np.empty((n_rows, width), dtype)
+                self._encode_part(i, cells[i], cross_fitted, out)
+                indices.append(np.broadcast_to(np.arange(start, start + width), out.shape))
+                values.append(out)
+            start += width
+        return _csr(np.hstack(indices), np.hstack(values), start)
+
+    def _encode_part(
+        self, i: int, cells: Any, cross_fitted: dict[int, np.ndarray], out: np.ndarray
+    ) -> None:
+        if i in cross_fitted:
+            out[:] = cross_fitted[i]
+        else:
+            self._parts[i].block.encode(cells, out)
+
+
+def _csr(indices: np.ndarray, values: np.ndarray, width: int) -> sparse.csr_array:
+    """Build CSR from the entries of each row; index -1 is no entry."""
+    entries = (indices >= 0) & (values != 0)
+    bounds = np.append(0, np.cumsum(entries.sum(axis=1)))
+    return sparse.csr_array(
+        (values[entries], indices[entries], bounds), shape=(len(indices), width)
+    )
+
+
+def _inspect(table: Table, wanted: dict[int, str]) -> list[Column]:
+    """Find the kind of every column, and read those that are not plain numbers."""
+    if table.matrix is None or wanted:
+        columns = table.columns(range(len(table.names)))
+        return [inspect_column(j, column, wanted.get(j)) for j, column in enumerate(columns)]
+    kind = "boolean" if table.matrix.dtype == bool else "numeric"
+    filled = np.isfinite(table.matrix).any(axis=0)
+    return [Column(j, name, kind if filled[j] else "empty") for j, name in enumerate(table.names)]
+
+
+def _all_different(names: list[str]) -> list[str]:
+    """Return the names with a number on those that occur again: a, a, b -> a, a__2, b."""
+    taken = set(names)
+    seen: set[str] = set()
+    different = []
+    for name in names:
+        unique, count = name, 1
+        while unique in seen or (count > 1 and unique in taken):
+            count += 1
+            unique = f"{name}__{count}"
+        seen.add(unique)
+        different.append(unique)
+    return different
