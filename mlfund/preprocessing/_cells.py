@@ -84,11 +84,18 @@ def read_labels(column: pd.Series) -> Labels:
 
 def _read_categorical(cells: pd.Categorical) -> Labels:
     codes, levels = cells.codes, cells.categories
-    present = np.bincount(codes[codes >= 0], minlength=len(levels)) > 0
-    if not present.all():
-        position = np.cumsum(present) - 1
-        codes = np.where(codes >= 0, position[codes], -1)
-        levels = levels[present]
+    if len(codes) < len(levels):
+        # Few rows: look up the names of their levels only.
+        present, codes = np.unique(codes, return_inverse=True)
+        has_missing = int(present[0] < 0)
+        levels = levels.take(present[has_missing:])
+        codes = codes - has_missing
+    else:
+        present = np.bincount(codes[codes >= 0], minlength=len(levels)) > 0
+        if not present.all():
+            position = np.cumsum(present) - 1
+            codes = np.where(codes >= 0, position[codes], -1)
+            levels = levels[present]
     names = [level_name(value) for value in levels.tolist()]
     return _distinct(Labels(codes.astype(np.intp), names, bool(cells.ordered)))
 

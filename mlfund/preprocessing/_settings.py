@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
-from mlfund._check import check_choice, check_fraction, check_positive, nearest, seed_from
+from mlfund._check import DataError, check_choice, check_fraction, check_positive, nearest, seed_from
 from mlfund.folds import FoldPlan
 from mlfund.preprocessing._kinds import KINDS
 
@@ -106,8 +106,12 @@ def target_of(estimator: Any, y: Any, groups: Any, n_rows: int, seed: int) -> Ta
         return None
     if y is None:
         raise ValueError(
-            "high_cardinality='target' needs y, but y is None; give y to fit, or set "
-            "high_cardinality='group'."
+            "high_cardinality='target' requires y to be passed, but the target y is None; "
+            "give y to fit, or set high_cardinality='group'."
+        )
+    if n_rows < 2:
+        raise DataError(
+            "high_cardinality='target' needs two rows or more to cross-fit; got n_samples=1."
         )
     y = column_or_1d(y, warn=True)
     check_consistent_length(np.empty(n_rows), y)

@@ -270,7 +270,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         tags.target_tags.required = self.high_cardinality == "target"
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        keeps = self.dtype is None and self.categorical_encoding != "native"
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"] if keeps else []
         return tags
 
     def _fit(self, X: Any, y: Any, groups: Any) -> tuple[Table, Fitted]:
@@ -298,6 +299,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
 
     def _check_columns(self, X: Any, table: Table, *, reset: bool) -> None:
         """Set or check n_features_in_ and the names of the columns, as scikit-learn does."""
+        if not reset and hasattr(X, "columns") and table.names == self.columns_:
+            return  # for a single row, scikit-learn's checks would cost as much as all the rest
         n_strings = sum(isinstance(name, str) for name in table.names)
         if n_strings in (0, len(table.names)):
             validate_data(self, X, reset=reset, skip_check_array=True)
