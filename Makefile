@@ -19,22 +19,22 @@ help:  ## list the targets
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("mlfund needs Python 3.11 or newer; this is %s. Try: make PYTHON=python3.12 ..." % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv
 
 # torch comes first, by its exact pin, so that no other package picks another build of it.
 .venv/.torch: $(BIN)/python constraints.txt
 	@echo "Installing PyTorch into .venv ..."
-	$(PIP) install "$$(grep '^torch==' constraints.txt)"
+	@$(PIP) install "$$(grep '^torch==' constraints.txt)"
 	@touch $@
 
 .venv/.core: .venv/.torch $(INPUTS)
 	@echo "Installing mlfund into .venv ..."
-	$(PIP) install -c constraints.txt -e .
+	@$(PIP) install -c constraints.txt -e .
 	@touch $@
 
 .venv/.dev: .venv/.core
 	@echo "Installing the test dependencies into .venv ..."
-	$(PIP) install -c constraints.txt -e '.[dev]'
+	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@
 
 advise: .venv/.core  ## run the advisor on the bundled Adult data
