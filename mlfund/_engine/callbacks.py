@@ -1,0 +1,254 @@
+"""Callbacks of the engine: finite weights, stopping rules, learning rates, messages.
+
+They are ordinary skorch callbacks. `in_order` puts those of the user first and those
+that may end the training last; the engine sees to it that none of them misses the
+last `on_epoch_end`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from skorch.callbacks import Callback, EarlyStopping, PrintLog
+from torch import Tensor
+
+from mlfund._engine.net import Engine, StopTraining
+from mlfund.optimizers import set_learning_rate
+from mlfund.schedules import Adaptive
+
+# scikit-learn's learning_rate="adaptive": divide by 5, and stop below this rate.
+ADAPTIVE_FACTOR = 5.0
+ADAPTIVE_SMALLEST = 1e-6
+
+
+def in_order(callbacks: Iterable[Any]) -> list[Any]:
+    """Return callbacks in the order in which they are told of the end of an epoch.
+
+    Recorders first, then logs (they see what the recorders wrote), then skorch's
+    EarlyStopping, whatever the order in which the user listed them.
+
+    Raises
+    ------
+    ValueError
+        If something is not a skorch callback.
+    """
+    listed = list(callbacks)
+    for item in listed:
+        callback = _callback_of(item)
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, Callback):
+            raise ValueError(
+                f"callbacks must be skorch callbacks (instances of skorch.callbacks.Callback, "
+                f"or pairs of a name and one); got {item!r}."
+            )
+    return sorted(listed, key=lambda item: _rank(_callback_of(item)))
+
+
+def _callback_of(item: Any) -> Any:
+    return item[1] if isinstance(item, tuple) and len(item) == 2 else item
+
+
+def _rank(callback: Any) -> int:
+    kind = callback if isinstance(callback, type) else type(callback)
+    if issubclass(kind, EarlyStopping):
+        return 2
+    return 1 if issubclass(kind, PrintLog) else 0
+
+
+class FiniteGuard(Callback):
+    """Stop when the loss or a weight is NaN or infinite, and go back to the last good epoch.
+
+    Attributes
+    ----------
+    bad_epoch_ : int or None
+        Number of the epoch, counted from 1 in this training, that went wrong.
+    bad_lr_ : float
+        Learning rate of that epoch.
+    """
+
+    def __init__(self) -> None:
+        self.bad_epoch_: int | None = None
+        self.bad_lr_ = math.nan
+        self._good: Tensor | None = None
+        self._n_epochs = 0
+
+    def on_train_begin(self, net: Engine, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Keep the initial weights."""
+        self.bad_epoch_, self._n_epochs = None, 0
+        self._good = net.parameters.snapshot()
+
+    def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
+        """Keep the weights of a good epoch; go back and stop after a bad one."""
+        self._n_epochs += 1
+        good = self._good
+        assert good is not None
+        if math.isfinite(net.history[-1]["train_loss"]) and net.parameters.is_finite():
+            good.copy_(net.parameters.flat.detach())
+            return
+        net.parameters.restore(good)
+        self.bad_epoch_ = self._n_epochs
+        self.bad_lr_ = net.optimizer_.param_groups[0]["lr"]
+        raise StopTraining(f"The loss or a weight was not finite in epoch {self._n_epochs}.")
+
+
+class StopOnPlateau(Callback):
+    """scikit-learn's stopping rule, on the training loss or on the validation score.
+
+    An epoch that does not improve the best value by at least `tol` is stale; more than
+    `patience` stale epochs in a row end the training or, with `lower`, lower the
+    learning rate.
+
+    Parameters
+    ----------
+    tol : float
+        Least improvement.
+    patience : int or inf
+        Stale epochs that are borne.
+    on_score : bool
+        Watch `valid_score` (higher is better) and keep the best weights, instead of
+        `train_loss`.
+    best : float
+        Best value so far; +inf or -inf at the start.
+    stale : int, default=0
+        Stale epochs in a row so far.
+    lower : callable, optional
+        ``lower(net) -> bool``: lowers the learning rate; False when it cannot.
+    """
+
+    def __init__(
+        self,
+        *,
+        tol: float,
+        patience: float,
+        on_score: bool,
+        best: float,
+        stale: int = 0,
+        lower: Callable[[Engine], bool] | None = None,
+    ) -> None:
+        self.tol = tol
+        self.patience = patience
+        self.on_score = on_score
+        self.best = best
+        self.stale = stale
+        self.lower = lower
+        self._best_weights: Tensor | None = None
+
+    def on_train_begin(self, net: Engine, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Take the present weights as the best so far."""
+        if self.on_score:
+            self._best_weights = net.parameters.snapshot()
+
+    def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
+        """Count stale epochs; stop or lower the learning rate after too many."""
+        # Comparisons are scikit-learn's, so that NaN scores count as it counts them.
+        if self.on_score:
+            score = net.history[-1]["valid_score"]
+            self.stale = self.stale + 1 if score < self.best + self.tol else 0
+            if score > self.best:
+                self.best = score
+                self._best_weights = net.parameters.snapshot()
+        else:
+            loss = net.history[-1]["train_loss"]
+            self.stale = self.stale + 1 if loss > self.best - self.tol else 0
+            self.best = min(self.best, loss)
+        if self.stale > self.patience:
+            self._give_up(net)
+
+    def on_train_end(self, net: Engine, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Go back to the best weights, if the validation score is watched."""
+        if self._best_weights is not None:
+            net.parameters.restore(self._best_weights)
+
+    def _give_up(self, net: Engine) -> None:
+        if self.lower is not None and self.lower(net):
+            self.stale = 0
+            return
+        what = "Validation score" if self.on_score else "Training loss"
+        raise StopTraining(
+            f"{what} did not improve more than tol={self.tol:f} for {self.patience} "
+            "consecutive epochs."
+        )
+
+
+def lower_adaptively(net: Engine) -> bool:
+    """Divide the learning rate by 5; False once it has reached 1e-6."""
+    lr = net.optimizer_.param_groups[0]["lr"]
+    if lr <= ADAPTIVE_SMALLEST:
+        return False
+    set_learning_rate(net.optimizer_, lr / ADAPTIVE_FACTOR, keep_velocity=True)
+    return True
+
+
+class InverseScaling(Callback):
+    """scikit-learn's learning_rate="invscaling": ``lr / (t + 1) ** power_t``.
+
+    Parameters
+    ----------
+    lr : float
+        Initial learning rate.
+    power_t : float
+        Exponent.
+    t : int
+        Rows seen before this training.
+    """
+
+    def __init__(self, lr: float, power_t: float, t: int) -> None:
+        self.lr = lr
+        self.power_t = power_t
+        self.t = t
+
+    def on_epoch_end(
+        self, net: Engine, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Set the rate of the next epoch."""
+        self.t += len(dataset_train)
+        lr = self.lr / (self.t + 1) ** self.power_t
+        set_learning_rate(net.optimizer_, lr, keep_velocity=True)
+
+
+class RecordLearningRate(Callback):
+    """Write the learning rate that an epoch ended with into the history as `lr`."""
+
+    def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
+        """Record the rate."""
+        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+
+
+class ProgressText(Callback):
+    """Print scikit-learn's line an epoch to standard output."""
+
+    def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
+        """Print loss and, where there is one, validation score."""
+        row = net.history[-1]
+        sys.stdout.write(f"Iteration {row['epoch']}, loss = {row['train_loss']:.8f}\n")
+        if "valid_score" in row:
+            sys.stdout.write(f"Validation score: {row['valid_score']:f}\n")
+
+
+class FollowAdaptive(Callback):
+    """Drive a schedule that watches the loss, or the validation score where there is one.
+
+    Parameters
+    ----------
+    schedule : Adaptive
+        Entry of `mlfund.schedules` with a state.
+    lr : float
+        Base learning rate.
+    """
+
+    def __init__(self, schedule: Adaptive, lr: float) -> None:
+        self.schedule = schedule
+        self.lr = lr
+        self._state = schedule.start()
+
+    def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
+        """Advance the schedule; stop when it is exhausted."""
+        row = net.history[-1]
+        loss = -row["valid_score"] if "valid_score" in row else row["train_loss"]
+        self._state = self.schedule.advance(self._state, loss, self.lr)
+        net.set_lr(self.lr * self._state.factor)
+        if self._state.exhausted:
+            raise StopTraining("The learning rate reached its smallest value.")

@@ -1,0 +1,116 @@
+"""Rows on the training device: features, targets and weights, read by slices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+
+class Batch(tuple[Tensor, Tensor]):
+    """One mini-batch: the pair ``(X, y)`` that skorch expects, and what the loss needs.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (rows,) or None
+        Row weights; None counts every row once.
+    total : float
+        Sum of the weights of the batch, known on the host.
+    rows : int
+        Number of rows of the batch.
+    """
+
+    weight: Tensor | None
+    total: float
+    rows: int
+
+    @classmethod
+    def of(cls, X: Tensor, y: Tensor, weight: Tensor | None, total: float) -> Batch:
+        """Make a batch; `total` is the sum of its weights (of ones without weights)."""
+        batch = cls((X, y))
+        batch.weight, batch.total, batch.rows = weight, total, y.shape[0]
+        return batch
+
+
+class DeviceRows(Dataset):
+    """Features, encoded targets and weights that live on the training device.
+
+    A sparse X stays on the host as CSR; batches of it are made dense one at a time.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d) or CSR matrix
+        Features in the dtype of the computation.
+    y : ndarray of shape (n,) or (n, k)
+        Encoded targets.
+    weight : ndarray of shape (n,), optional
+        Row weights.
+    device : torch.device or str, default="cpu"
+        Where dense arrays are moved.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: np.ndarray,
+        weight: np.ndarray | None = None,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.host_weight = weight
+        self.X = X.tocsr() if sp.issparse(X) else self._put(X)
+        self.y = self._put(y)
+        self.weight = None if weight is None else self._put(weight)
+
+    def _put(self, array: np.ndarray) -> Tensor:
+        # torch warns about read-only memory (memory maps, pandas); nothing here writes
+        # to it, but a copy is cheap next to a training and keeps that promise to others.
+        writeable = array if array.flags.writeable else array.copy()
+        return torch.from_numpy(np.ascontiguousarray(writeable)).to(self.device)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return int(self.y.shape[0])
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
+        """Return features and targets of some rows, as skorch's callbacks expect."""
+        return self.features(index), self.y[index]
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return int(self.X.shape[1])
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether X is kept as CSR on the host."""
+        return sp.issparse(self.X)
+
+    def features(self, index: Any) -> Tensor:
+        """Return dense features of the rows `index` (a slice or an index array)."""
+        if self.is_sparse:
+            return torch.from_numpy(self.X[index].toarray()).to(self.device)
+        return self.X[index]
+
+    def weight_of(self, index: Any) -> Tensor | None:
+        """Return the weights of the rows `index`, or None without weights."""
+        return None if self.weight is None else self.weight[index]
+
+    def weight_totals(self, order: np.ndarray | None, starts: np.ndarray) -> list[float]:
+        """Return the sum of weights of the consecutive batches that begin at `starts`."""
+        n = len(self)
+        if self.host_weight is None:
+            return np.diff(starts, append=n).astype(float).tolist()
+        weight = self.host_weight if order is None else self.host_weight[order]
+        return np.add.reduceat(weight.astype(np.float64), starts).tolist()
+
+    def largest_feature(self) -> float:
+        """Return the largest absolute value in X."""
+        if self.is_sparse:
+            return float(abs(self.X).max())
+        return float(self.X.abs().max())

@@ -1,0 +1,294 @@
+"""One training of an MLP: from its parameters and rows to weights and curves."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from sklearn.exceptions import ConvergenceWarning
+
+from mlfund._check import limited_threads
+from mlfund._engine.batches import ShuffledOrder
+from mlfund._engine.callbacks import (
+    FiniteGuard,
+    FollowAdaptive,
+    InverseScaling,
+    ProgressText,
+    RecordLearningRate,
+    StopOnPlateau,
+    in_order,
+    lower_adaptively,
+)
+from mlfund._engine.data import DeviceRows
+from mlfund._engine.lbfgs import minimize_lbfgs
+from mlfund._engine.net import Engine, Score
+from mlfund._engine.objective import Objective
+from mlfund._engine.parameters import FlatOptimizer, export_state
+from mlfund._engine.rules import follow_schedule
+from mlfund.estimators._mlp_spec import (
+    autocast_dtype,
+    optimizer_and_rules,
+    schedule_of,
+)
+from mlfund.nets.mlp import MLP
+from mlfund.penalties import get_penalty
+
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values "
+    "and need to be preprocessed."
+)
+# Features beyond this are what a divergence is blamed on, not the learning rate.
+LARGE_FEATURE = 1e3
+
+
+@dataclass
+class Progress:
+    """What a training hands to the next one under `warm_start` and `partial_fit`.
+
+    Attributes
+    ----------
+    t : int
+        Rows seen.
+    stale : int
+        Epochs in a row without improvement.
+    best_loss, best_score : float
+        Best values so far.
+    loss_curve, scores : list of float
+        Loss, and validation score, of every epoch.
+    history : list of dict
+        One row an epoch: epoch, train_loss, valid_loss, valid_score, lr, seconds.
+    optimizer : dict
+        State of the optimizer as numpy arrays, empty for a fresh one.
+    """
+
+    t: int = 0
+    stale: int = 0
+    best_loss: float = math.inf
+    best_score: float = -math.inf
+    loss_curve: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training ended with, beside the weights in the module.
+
+    Attributes
+    ----------
+    n_iter : int
+        Epochs of this training, or iterations of L-BFGS.
+    loss : float
+        Last loss, penalty included.
+    """
+
+    n_iter: int
+    loss: float
+
+
+def train_lbfgs(estimator: Any, module: MLP, objective: Objective, rows: DeviceRows) -> Outcome:
+    """Minimise over all rows at once; warn when it did not converge."""
+    with limited_threads(_flop(module, len(rows))):
+        found = minimize_lbfgs(
+            module,
+            objective,
+            rows,
+            penalty=get_penalty("l2", alpha=float(estimator.alpha)),
+            max_iter=estimator.max_iter,
+            max_fun=estimator.max_fun,
+            tol=estimator.tol,
+        )
+    if not math.isfinite(found.objective):
+        raise ValueError(NON_FINITE)
+    if not found.converged:
+        warnings.warn(
+            f"lbfgs failed to converge after {found.n_iter} iterations: {found.message}. Raise "
+            f"max_iter={estimator.max_iter} or max_fun={estimator.max_fun}, or scale the data.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    if estimator.verbose:
+        print(f"lbfgs: {found.n_iter} iterations, loss = {found.loss:.8f}")  # noqa: T201
+    return Outcome(found.n_iter, found.loss)
+
+
+def train_stochastic(
+    estimator: Any,
+    module: MLP,
+    objective: Objective,
+    rows: DeviceRows,
+    *,
+    valid: DeviceRows | None,
+    score: Score | None,
+    random_state: np.random.RandomState,
+    progress: Progress,
+    n_epochs: int,
+) -> Outcome:
+    """Train by epochs over mini-batches; `progress` is brought up to date."""
+    n = len(rows)
+    batch_size = _batch_size(estimator.batch_size, n)
+    flop = _flop(module, batch_size)
+    entry, rules = optimizer_and_rules(estimator)
+    carried = progress.optimizer if progress.optimizer.get("name") == entry.name else {}
+    schedule = schedule_of(estimator)
+    steps_per_epoch = -(-n // batch_size)
+    if schedule is not None and not schedule.adaptive:
+        total_steps = estimator.max_iter * steps_per_epoch
+        lr = estimator.learning_rate_init
+        rules.append(follow_schedule(schedule, lr, total_steps, n, steps_per_epoch))
+    guard = FiniteGuard()
+    plateau = _plateau(estimator, progress, on_score=valid is not None)
+    engine = Engine(
+        module,
+        objective,
+        optimizer=FlatOptimizer(entry.build, carried.get("state")),
+        lr=carried.get("lr", estimator.learning_rate_init),
+        batch_size=batch_size,
+        max_epochs=n_epochs,
+        order=ShuffledOrder(n, random_state) if estimator.shuffle else None,
+        valid=valid,
+        score=score,
+        penalty=get_penalty("l2", alpha=float(estimator.alpha)) if estimator.alpha else None,
+        rules=rules,
+        callbacks=[
+            guard,
+            RecordLearningRate(),
+            *in_order(estimator.callbacks or ()),
+            *_own_callbacks(estimator, progress),
+            plateau,
+        ],
+        autocast=autocast_dtype(estimator.precision, rows.device, flop),
+        device=rows.device,
+    )
+    engine.n_steps_ = carried.get("steps", 0)
+    with limited_threads(flop):
+        engine.partial_fit(rows)
+    return _close(estimator, engine, rows, guard, plateau, progress, entry.name)
+
+
+def _own_callbacks(estimator: Any, progress: Progress) -> list[Callback]:
+    callbacks: list[Callback] = []
+    if estimator.verbose:
+        callbacks.append(ProgressText())
+    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+        lr = estimator.learning_rate_init
+        callbacks.append(InverseScaling(lr, estimator.power_t, progress.t))
+    schedule = schedule_of(estimator)
+    if schedule is not None and schedule.adaptive:
+        callbacks.append(FollowAdaptive(schedule, estimator.learning_rate_init))
+    return callbacks
+
+
+def _plateau(estimator: Any, progress: Progress, *, on_score: bool) -> StopOnPlateau:
+    schedule = schedule_of(estimator)
+    # An adaptive schedule decides itself when the training loss is flat for good.
+    patient = schedule is not None and schedule.adaptive and not on_score
+    adaptive = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
+    return StopOnPlateau(
+        tol=estimator.tol,
+        patience=math.inf if patient else estimator.n_iter_no_change,
+        on_score=on_score,
+        best=progress.best_score if on_score else progress.best_loss,
+        stale=progress.stale,
+        lower=lower_adaptively if adaptive else None,
+    )
+
+
+def _close(
+    estimator: Any,
+    engine: Engine,
+    rows: DeviceRows,
+    guard: FiniteGuard,
+    plateau: StopOnPlateau,
+    progress: Progress,
+    optimizer_name: str,
+) -> Outcome:
+    """Bring `progress` up to date and say how the training went."""
+    epochs = [_row(row) for row in engine.history]
+    losses = [row["train_loss"] for row in epochs]
+    if guard.bad_epoch_ is not None:
+        _report_divergence(rows, guard, on_score=plateau.on_score)
+    elif engine.stop_reason_ is not None:
+        if estimator.verbose:
+            print(f"{engine.stop_reason_} Stopping.")  # noqa: T201
+    elif len(epochs) == estimator.max_iter:
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
+            "optimization hasn't converged yet.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    progress.t += len(rows) * len(epochs)
+    progress.stale = plateau.stale
+    progress.loss_curve += losses
+    if plateau.on_score:
+        progress.best_score = plateau.best
+        progress.scores += [row["valid_score"] for row in epochs]
+    else:
+        progress.best_loss = plateau.best
+    first = len(progress.history)
+    progress.history += [{**row, "epoch": first + 1 + i} for i, row in enumerate(epochs)]
+    progress.optimizer = {
+        "name": optimizer_name,
+        "lr": float(engine.optimizer_.param_groups[0]["lr"]),
+        "steps": engine.n_steps_,
+        "state": export_state(engine.optimizer_),
+    }
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    return Outcome(len(epochs), finite[-1] if finite else losses[-1])
+
+
+def _row(epoch: Any) -> dict[str, float]:
+    names = ("train_loss", "valid_loss", "valid_score", "lr")
+    row = {name: float(epoch[name]) for name in names if name in epoch}
+    return {**row, "seconds": float(epoch["dur"])}
+
+
+def _report_divergence(rows: DeviceRows, guard: FiniteGuard, *, on_score: bool) -> None:
+    """Raise if there is no good epoch to go back to, else warn; name cause and cure."""
+    largest = rows.largest_feature()
+    cause = (
+        f"X holds values up to {largest:.3g}: standardise it, "
+        "for instance with sklearn.preprocessing.StandardScaler"
+        if largest > LARGE_FEATURE
+        else f"the learning rate, {guard.bad_lr_:.3g}, is probably too high: lower "
+        "learning_rate_init"
+    )
+    if guard.bad_epoch_ == 1 and not on_score:
+        raise ValueError(f"{NON_FINITE} It happened in epoch 1; {cause}.")
+    warnings.warn(
+        "The training diverged: the loss or a weight became NaN or infinite in epoch "
+        f"{guard.bad_epoch_}; {cause}. The last good weights are kept.",
+        ConvergenceWarning,
+        stacklevel=6,
+    )
+
+
+def _batch_size(batch_size: Any, n: int) -> int:
+    if batch_size == "auto":
+        return min(200, n)
+    if batch_size > n:
+        warnings.warn(
+            f"batch_size={batch_size} is larger than the {n} rows to train on; "
+            "it is clipped to that number.",
+            UserWarning,
+            stacklevel=6,
+        )
+    return min(int(batch_size), n)
+
+
+def _flop(module: MLP, rows: int) -> float:
+    """Floating-point operations of a forward and a backward pass over so many rows."""
+    return 6.0 * rows * sum(weight.numel() for weight in module.weights)
+
+
+def torch_generator(random_state: np.random.RandomState, device: torch.device) -> torch.Generator:
+    """Return a generator on `device`, seeded by one draw from `random_state`."""
+    generator = torch.Generator(device=device)
+    return generator.manual_seed(int(random_state.randint(np.iinfo(np.int32).max)))
