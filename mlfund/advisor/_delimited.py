@@ -27,6 +27,8 @@ from mlfund.advisor._values import MISSING, clean_text
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
 _SNIFFED_ROWS = 100
+# A column of postal or article codes shows one that begins with 0 among its first rows.
+_ROWS_SEARCHED_FOR_CODES = 1000
 _GZIP_MAGIC = b"\x1f\x8b"
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook; export it as csv",
@@ -42,6 +44,7 @@ class _Layout:
     """What the walk over the file found."""
 
     header: list[str]
+    codes: set[str]
     last_row_line: int
     encoding: str
     delimiter: str
@@ -80,13 +83,14 @@ def read_delimited(
         If the file is empty, no text, or has rows of unequal length.
     """
     layout, notes = _walk(path, delimiter)
+    as_text = layout.codes.union(as_text).intersection(layout.header)
     try:
         frame = pd.read_csv(
             path,
             sep=layout.delimiter,
             header=0,
             names=layout.header,
-            dtype={name: str for name in as_text if name in layout.header} or None,
+            dtype=dict.fromkeys(as_text, str),
             encoding=layout.encoding,
             compression="gzip" if _is_gzip(path) else None,
             index_col=False,
@@ -136,13 +140,16 @@ def _check_rows(path: Path, encoding: str, delimiter: str | None) -> _Layout:
         header = [name.strip() for name in header]
         _check_header(header, path)
         header = [name or f"Unnamed: {position}" for position, name in enumerate(header)]
-        line = 0
+        line, codes, unread = 0, set[str](), _ROWS_SEARCHED_FOR_CODES
         for line, row in rows:
             if len(row) != len(header):
                 raise _ragged(path, line, reader.line_num, row, header)
+            if unread:
+                codes.update(name for name, cell in zip(header, row, strict=True) if _is_code(cell))
+                unread -= 1
     if line == 0:
         raise DataError(f"{path.name} has a header line but no rows.")
-    return _Layout(header, line, encoding, delimiter)
+    return _Layout(header, codes, line, encoding, delimiter)
 
 
 def _filled_rows(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -187,6 +194,11 @@ def _check_header(header: list[str], path: Path) -> None:
             f"{path.name} has several columns named {repeated[0]!r} (columns {', '.join(where)}); "
             "rename them so that each name is unique."
         )
+
+
+def _is_code(cell: str) -> bool:
+    """Tell 01234, a code that loses its zero as a number, from 0 and 0.5."""
+    return cell[:1] == "0" and len(cell) > 1 and cell.isdecimal()
 
 
 def _sniff(sample: str, first: str | None) -> str:

@@ -27,7 +27,7 @@ class Markup(str):
 Content = str | int | float | None
 
 
-def tag(name: str, *content: Content, **attributes: Content | bool) -> Markup:
+def tag(name: str, /, *content: Content, **attributes: Content | bool) -> Markup:
     """Return one element with escaped content and attributes.
 
     Parameters

@@ -28,7 +28,7 @@ def clean_text(
     target : str or None
         Column in which ``?`` stays a label.
     as_text : collection of str
-        Columns to leave alone.
+        Columns that stay text even where they hold nothing but digits.
 
     Returns
     -------
@@ -40,11 +40,14 @@ def clean_text(
     notes: list[str] = []
     marked: dict[str, int] = {}
     for name in frame.select_dtypes(exclude=["number", "bool"]).columns:
-        if name in as_text:
-            continue
-        column, mark_count = _unmark(frame[name], keep_question_mark=name == target)
+        is_text = name in as_text
+        column, mark_count = _unmark(
+            frame[name], keep_question_mark=name == target, numbers_allowed=not is_text
+        )
         if mark_count:
             marked[name] = mark_count
+        elif is_text:
+            continue
         elif delimiter != "," and _has_decimal_commas(column):
             column = pd.to_numeric(column.str.replace(",", ".", regex=False))
             notes.append(f"Column {name!r} has decimal commas and was read as numbers.")
@@ -66,11 +69,13 @@ def clean_text(
     return frame, notes
 
 
-def _unmark(column: pd.Series, *, keep_question_mark: bool) -> tuple[pd.Series, int]:
+def _unmark(
+    column: pd.Series, *, keep_question_mark: bool, numbers_allowed: bool
+) -> tuple[pd.Series, int]:
     """Replace placeholders by missing values; return the column and how many there were."""
     is_mark = column.isin(_MISSING_AMONG_NUMBERS)
     rest = column[~is_mark]
-    if is_mark.any() and rest.notna().any():
+    if numbers_allowed and is_mark.any() and rest.notna().any():
         numbers = pd.to_numeric(rest, errors="coerce")
         if numbers.notna().sum() == rest.notna().sum():
             return numbers.reindex(column.index), int(is_mark.sum())

@@ -126,6 +126,12 @@ def test_digits_stay_text_on_request(tmp_path):
     assert frame["zip"].tolist() == ["01234", "98765"]
 
 
+def test_codes_with_leading_zeros_stay_text(tmp_path):
+    frame = read_table(written(tmp_path, "zip,share\n98765,0.5\n01234,0\n")).frame
+    assert frame["zip"].tolist() == ["98765", "01234"]
+    assert frame["share"].tolist() == [0.5, 0.0]
+
+
 def test_dates_are_left_to_the_preprocessor(tmp_path):
     frame = read_table(written(tmp_path, "day,b\n2024-01-31,1\n2024-02-01,2\n")).frame
     assert frame["day"].tolist() == ["2024-01-31", "2024-02-01"]

@@ -1,0 +1,274 @@
+"""The command line: parse, call, print, exit code.
+
+Exit codes: 0 success, 1 unexpected error, 2 input that cannot be used, 130 interrupted.
+Results go to standard output; progress, warnings and errors to standard error. Nothing
+heavy is imported before it is needed, so help and version answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlfund._arguments import UsageError, build_parser
+
+if TYPE_CHECKING:
+    from mlfund.advisor.advice import Advice
+    from mlfund.advisor.reading import TableFile
+
+OK, UNEXPECTED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the program's name; those of the process by default.
+    """
+    try:
+        parser = build_parser({"advise": _advise, "predict": _predict})
+        options = parser.parse_args(argv)
+    except UsageError as error:
+        return _fail(error, BAD_INPUT)
+    except SystemExit as stop:  # argparse leaves this way after --help and --version
+        return int(stop.code or OK)
+    if options.run is None:
+        parser.print_help()
+        return OK
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return _fail("Interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        # whoever read our output has left (mlfund ... | head): no message, no second error at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNEXPECTED
+    except Exception as error:
+        return _report(error, debug=options.debug)
+
+
+def _advise(options: argparse.Namespace) -> int:
+    """Read, advise, write, print."""
+    if options.demo == (options.file is not None):
+        raise UsageError("Give one FILE, or --demo for the bundled data, and not both.")
+    if options.target is None and not options.demo:
+        raise UsageError(f"--target is missing: say which column of {options.file} to predict.")
+    from mlfund._check import resolve_device
+    from mlfund.advisor import writing
+    from mlfund.advisor.reading import split_target
+
+    try:
+        resolve_device(options.device)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    table, target = _table(options)
+    X, y = split_target(table, target, options.ignore)
+    positive = _positive_label(y, options.positive)
+    folder = writing.prepare_folder(options.out)
+    run = _Run(folder, table, quiet=options.quiet)
+    return run(options, X, y, positive)
+
+
+class _Run:
+    """One run of the advisor with its files: checkpoints while it lasts, all files at its end."""
+
+    def __init__(self, folder: Path, table: TableFile, *, quiet: bool) -> None:
+        self.folder = folder
+        self.table = table
+        self.quiet = quiet
+        self.checkpoint: dict[str, Any] | None = None
+
+    def __call__(self, options: argparse.Namespace, X: Any, y: Any, positive: Any) -> int:
+        """Advise and write; an interrupt leaves what was finished."""
+        from mlfund.advisor import advise
+        from mlfund.advisor.terminal import ProgressDisplay
+
+        try:
+            with ProgressDisplay(quiet=self.quiet) as progress:
+                advice = advise(
+                    X,
+                    y,
+                    task=options.task,
+                    metric=options.metric,
+                    n_folds=options.folds,
+                    time_budget_seconds=options.time_budget,
+                    max_latency_ms=options.max_latency_ms,
+                    interpretable=options.interpretable,
+                    positive=positive,
+                    device=options.device,
+                    random_state=options.seed,
+                    progress=progress,
+                    on_checkpoint=self.write_checkpoint,
+                    data_description={"file": self.table.name},
+                )
+        except KeyboardInterrupt:
+            return self.interrupted()
+        return self.finish(advice, options)
+
+    def write_checkpoint(self, advice: Advice) -> None:
+        """Keep what is finished on disk."""
+        from mlfund.advisor import writing
+
+        self.checkpoint = self.as_dict(advice)
+        writing.write_json(self.checkpoint, self.folder)
+
+    def interrupted(self) -> int:
+        """Write and say what an interrupted run has left."""
+        from mlfund.advisor import writing
+
+        if self.checkpoint is None:
+            message = "Interrupted before the first model was finished; nothing was written."
+            return _fail(message, INTERRUPTED)
+        content = {**self.checkpoint, "status": "incomplete"}
+        writing.write_report(content, self.folder)
+        path = writing.write_json(content, self.folder)
+        message = f"Interrupted; what was finished is in {path}, marked incomplete"
+        if (self.folder / writing.MODEL_FILE).exists():
+            message += f" ({writing.MODEL_FILE} beside it is from an earlier run)"
+        return _fail(message, INTERRUPTED)
+
+    def finish(self, advice: Advice, options: argparse.Namespace) -> int:
+        """Write all files and print the result."""
+        from mlfund.advisor import writing
+        from mlfund.advisor.terminal import print_advice
+
+        content = self.as_dict(advice)
+        files = {"report": writing.write_report(content, self.folder)}
+        files["advice"] = writing.write_json(content, self.folder)
+        if advice.best_estimator is not None:
+            files["model"] = writing.write_model(advice.best_estimator, self.folder)
+        for warning in content["warnings"]:
+            _warn(warning)
+        if options.json:
+            print(writing.to_json(content), end="")
+        elif not self.quiet:
+            print_advice(content, files)
+        return OK
+
+    def as_dict(self, advice: Advice) -> dict[str, Any]:
+        """Return the content of advice.json, with the file's name and the reader's notes."""
+        content = advice.to_dict()
+        content["data"] = {**content["data"], "file": self.table.name}
+        notes = [note for note in self.table.notes if note not in content["warnings"]]
+        content["warnings"] = notes + content["warnings"]
+        return content
+
+
+def _predict(options: argparse.Namespace) -> int:
+    """Load, read, match, predict, write."""
+    from mlfund.advisor.predicting import match_columns, predict_frame, text_columns
+    from mlfund.advisor.reading import read_table
+
+    model = _load_model(options.model)
+    table = read_table(options.file, delimiter=options.delimiter, as_text=text_columns(model))
+    X, notes = match_columns(model, table.frame, table.name)
+    for note in (*table.notes, *notes):
+        _warn(note)
+    predictions = predict_frame(model, X)
+    if options.out == "-":
+        predictions.to_csv(sys.stdout, index=False)
+        return OK
+    _write_csv(predictions, Path(options.out))
+    if not options.quiet:
+        print(f"{len(predictions):,} predictions are in {options.out}.")
+    return OK
+
+
+def _load_model(path: str) -> Any:
+    from mlfund.persistence import PersistenceError, load
+
+    try:
+        return load(path)
+    except (PersistenceError, OSError) as error:
+        raise UsageError(_sentence(error)) from error
+
+
+def _write_csv(frame: Any, path: Path) -> None:
+    from mlfund._files import atomic_write
+
+    try:
+        with atomic_write(path, "w") as file:
+            frame.to_csv(file, index=False)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{path} cannot be written ({reason}); choose another --out.") from error
+
+
+def _table(options: argparse.Namespace) -> tuple[TableFile, str]:
+    """Return the table of the file or of the demonstration, and the target."""
+    from mlfund.advisor import demo
+    from mlfund.advisor.reading import TableFile, read_table
+
+    if options.demo:
+        return TableFile(demo.load_adult_frame(), demo.ADULT_FILE), (
+            options.target or demo.ADULT_TARGET
+        )
+    table = read_table(options.file, delimiter=options.delimiter, target=options.target)
+    return table, options.target
+
+
+def _positive_label(y: Any, wanted: str | None) -> Any:
+    """Return the label of the target that is written as the user wrote it."""
+    if wanted is None:
+        return None
+    labels = {_written(label): label for label in y.dropna().unique()}
+    if wanted in labels:
+        return labels[wanted]
+    from mlfund._check import nearest
+
+    found = nearest(wanted, labels)
+    shown = ", ".join(map(repr, list(labels)[:8]))
+    more = f" and {len(labels) - 8} more" if len(labels) > 8 else ""
+    hint = f"did you mean {found!r}?" if found else f"there is {shown}{more}."
+    raise UsageError(f"--positive {wanted!r} is no label of the target {y.name!r}; {hint}")
+
+
+def _written(label: Any) -> str:
+    """Write a label as it stands in the file: 1.0 came from 1 where rows lack a target."""
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label)
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    """Turn an exception into a message and an exit code."""
+    if debug:
+        traceback.print_exc()
+    if isinstance(error, UsageError) or _is_data_error(error):
+        return _fail(error, BAD_INPUT)
+    if debug:
+        return UNEXPECTED
+    return _fail(
+        f"Unexpected {type(error).__name__}: {_sentence(error)} "
+        "Run the same command with --debug for the traceback.",
+        UNEXPECTED,
+    )
+
+
+def _is_data_error(error: Exception) -> bool:
+    from mlfund._check import DataError
+
+    return isinstance(error, DataError)
+
+
+def _sentence(error: object) -> str:
+    text = " ".join(str(error).split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _fail(message: object, code: int) -> int:
+    print(
+        f"mlfund: {'error: ' if code != INTERRUPTED else ''}{_sentence(message)}", file=sys.stderr
+    )
+    return code
+
+
+def _warn(message: str) -> None:
+    print(f"mlfund: warning: {_sentence(message)}", file=sys.stderr)
