@@ -55,9 +55,13 @@ class Batches:
         """Yield the batches of one epoch."""
         rows, n = self.rows, len(self.rows)
         order = None if self.draw_order is None else self.draw_order()
+        if n <= self.batch_size:
+            # One batch of all rows: their order changes nothing but rounding.
+            order = None
         totals = rows.weight_totals(order, np.arange(0, n, self.batch_size))
-        for start in range(0, n, self._rows_per_block()):
-            stop = min(start + self._rows_per_block(), n)
+        block = self._rows_per_block()
+        for start in range(0, n, block):
+            stop = min(start + block, n)
             X, y, weight = self._gather(order, start, stop)
             for first in range(0, stop - start, self.batch_size):
                 part = slice(first, min(first + self.batch_size, stop - start))

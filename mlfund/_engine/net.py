@@ -132,7 +132,8 @@ class Engine(NeuralNet):
         self.autocast = autocast
         self.n_steps_ = 0
         self.stop_reason_: str | None = None
-        self._differentiate: Differentiate | None = None
+        self._eager = True
+        self._differentiate: Differentiate = self._autograd
 
     @property
     def parameters(self) -> FlatParameters:
@@ -152,6 +153,8 @@ class Engine(NeuralNet):
             self.initialize()
         self.stop_reason_ = None
         self.notify("on_train_begin", X=X, y=y)
+        self._eager = self._needs_notifications()
+        self._differentiate = self._own_backprop() or self._autograd
         try:
             self.fit_loop(X, y, **fit_params)
         except StopTraining as stop:
@@ -181,8 +184,7 @@ class Engine(NeuralNet):
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Leave the gradient of the objective in the parameters and apply the rules."""
-        differentiate = self._differentiate or self._autograd
-        loss, raw = differentiate(batch)
+        loss, raw = self._differentiate(batch)
         step = {"loss": loss, "y_pred": raw}
         if self.penalty is not None:
             step["penalty"] = self._penalise(self.penalty, batch.total)
@@ -210,8 +212,7 @@ class Engine(NeuralNet):
         if iterator is None:
             return
         self._set_training(training)
-        eager = self._needs_notifications()
-        self._differentiate = None if eager else self._own_backprop()
+        eager = self._eager
         if training and not eager:
             step_fn = self._lean_step
         losses, penalties, raws, batches = [], [], [], []
@@ -257,7 +258,7 @@ class Engine(NeuralNet):
 
     def _own_backprop(self) -> Differentiate | None:
         make = getattr(self.module_, "backprop", None)
-        if make is None or self.autocast is not None:
+        if make is None or self._eager or self.autocast is not None:
             return None
         return make(self.criterion_.with_gradient)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -62,7 +63,7 @@ class FlatParameters:
 
     def is_finite(self) -> bool:
         """Whether no parameter is NaN or infinite (one synchronisation)."""
-        return bool(torch.isfinite(self.flat.detach().sum()))
+        return math.isfinite(self.flat.detach().sum().item())
 
 
 BuildOptimizer = Callable[[list[nn.Parameter], float], torch.optim.Optimizer]

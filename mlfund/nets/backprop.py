@@ -37,6 +37,8 @@ class Backprop:
         self.biases = [b.detach() for b in net.biases]
         self.weight_grads = [w.grad for w in net.weights]
         self.bias_grads = [b.grad for b in net.biases]
+        self.activation = net.activation
+        self.has_dropout = any(net.dropout)
         self._outputs: list[Tensor] = []
         self._deltas: list[Tensor] = []
 
@@ -54,7 +56,7 @@ class Backprop:
         rows = X.shape[0]
         if self._outputs and self._outputs[0].shape[0] >= rows:
             return
-        widths = self.net.sizes[1:]
+        widths = [bias.shape[0] for bias in self.biases]
         self._outputs = [X.new_empty((rows, width)) for width in widths]
         self._deltas = [X.new_empty((rows, width)) for width in widths[:-1]]
 
@@ -67,12 +69,13 @@ class Backprop:
             z = self._outputs[layer][:rows]
             torch.addmm(bias, inputs[-1], weight, out=z)
             if layer < last:
-                self.net.activation.forward_(z)
-                masks.append(self.net.keep_mask(z, layer))
-            inputs.append(z)
-            if layer < last and masks[-1] is not None:
-                # The activation's own output is needed for its derivative.
-                inputs[-1] = z * masks[-1]
+                self.activation.forward_(z)
+                mask = self.net.keep_mask(z, layer) if self.has_dropout else None
+                masks.append(mask)
+                # z itself is kept: the derivative needs the activation's own output.
+                inputs.append(z if mask is None else z * mask)
+            else:
+                inputs.append(z)
         return inputs, masks
 
     def _backward(self, inputs: list[Tensor], masks: list[Tensor | None], delta: Tensor) -> None:
@@ -87,5 +90,5 @@ class Backprop:
             mask = masks[layer - 1]
             if mask is not None:
                 below *= mask
-            self.net.activation.backward_(below, self._outputs[layer - 1][:rows])
+            self.activation.backward_(below, self._outputs[layer - 1][:rows])
             delta = below
