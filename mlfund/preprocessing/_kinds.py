@@ -19,6 +19,11 @@ TEXT_WORDS = 3.0
 # ... if it also has more distinct values than a person would list, for its number of rows.
 TEXT_MIN_LEVELS, TEXT_MAX_LEVELS = 10, 40
 
+# Contents of an object column, in the words of pandas.api.types.infer_dtype.
+_NUMBER_CONTENTS = frozenset(
+    {"integer", "floating", "decimal", "mixed-integer-float", "timedelta", "timedelta64"}
+)
+
 
 @dataclass(frozen=True)
 class Column:
@@ -49,11 +54,11 @@ def inspect_column(position: int, column: pd.Series, wanted: str | None) -> Colu
     if wanted == "drop":
         return Column(position, column.name, "drop")
     date_format, labels = "", None
-    kind = wanted or _kind_of_dtype(column.dtype)
-    if kind is None or (kind == "datetime" and _is_text(column)):
+    found = _kind_of_dtype(column.dtype)
+    if found is None:
         labels = _cells.read_labels(column)
         found, date_format = _kind_of_cells(column, labels)
-        kind = wanted or found
+    kind = wanted or found
     cells = _read(kind, column, labels, date_format, _zone_of(column))
     if not _any_value(kind, cells):
         return Column(position, column.name, "empty")
@@ -70,20 +75,16 @@ def _kind_of_dtype(dtype: Any) -> str | None:
     return {"b": "boolean", "M": "datetime"}.get(kind, "numeric" if kind in "iufcm" else None)
 
 
-def _is_text(column: pd.Series) -> bool:
-    return getattr(column.dtype, "kind", "O") not in "mM"
-
-
 def _kind_of_cells(column: pd.Series, labels: Labels) -> tuple[str, str]:
     """Return the kind of a column of objects or strings, and its date format."""
     content = "string"
     if column.dtype == object:
-        content = pd.api.types.infer_dtype(column.array, skipna=True)
+        content = pd.api.types.infer_dtype(column.to_numpy(), skipna=True)
     if content == "boolean":
         return "boolean", ""
     if content in ("datetime", "datetime64", "date"):
         return "datetime", "ISO8601"
-    if content in ("timedelta", "timedelta64") or _cells.all_numbers(labels.levels):
+    if content in _NUMBER_CONTENTS or _cells.all_numbers(labels.levels):
         return "numeric", ""
     date_format = _cells.date_format_of(labels.levels)
     if date_format is not None:
@@ -112,7 +113,7 @@ def _zone_of(column: pd.Series) -> str:
     dtype = column.dtype
     zone = getattr(dtype, "tz", None)
     if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "M":
-        zone = dtype.pyarrow_dtype.tz
+        zone = getattr(dtype.pyarrow_dtype, "tz", None)
     return str(zone) if zone else ""
 
 

@@ -18,6 +18,9 @@ from mlfund.preprocessing._reading import Table
 from mlfund.preprocessing._settings import Settings, Target
 from mlfund.preprocessing._texts import TextBlock
 
+# Up to this many rows, categories are read cell by cell.
+_FEW_ROWS = 8
+
 
 class Part:
     """A fitted block with the columns it reads.
@@ -64,7 +67,10 @@ class Part:
                 _cells.read_instants(*column)
                 for column in zip(columns, self.date_formats, self.timezones, strict=True)
             ]
-        read = _cells.read_texts if self.reader == "texts" else _cells.read_labels
+        if self.reader == "texts":
+            return [_cells.read_texts(column) for column in columns]
+        few = table.n_rows <= _FEW_ROWS
+        read = _cells.read_labels_of_few if few else _cells.read_labels
         return [read(column) for column in columns]
 
 

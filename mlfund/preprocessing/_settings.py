@@ -11,7 +11,14 @@ import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
-from mlfund._check import DataError, check_choice, check_fraction, check_positive, nearest, seed_from
+from mlfund._check import (
+    DataError,
+    check_choice,
+    check_fraction,
+    check_positive,
+    nearest,
+    seed_from,
+)
 from mlfund.folds import FoldPlan
 from mlfund.preprocessing._kinds import KINDS
 
