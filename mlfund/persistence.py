@@ -171,7 +171,15 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Examples
     --------
-    See `save`.
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.skops")
+    >>> with open(path, "w") as file:
+    ...     _ = file.write("not a model")
+    >>> try:
+    ...     load(path)
+    ... except ValueError as error:
+    ...     print(str(error).removeprefix(path))
+     is not a saved model. Give a file that mlfund.save wrote.
     """
     path = Path(path)
     if path.is_dir():
