@@ -1,0 +1,37 @@
+"""Which solver suits the data."""
+
+from __future__ import annotations
+
+# Up to this many unknowns, and this much work for one Hessian, Newton is the fastest.
+NEWTON_UNKNOWNS = 300
+NEWTON_FLOP = 3e7
+# Beyond this many columns the sampled Hessian costs more than the passes it saves.
+SAMPLED_COLUMNS = 1500
+
+NEWTON = "newton"
+PRECONDITIONED = "preconditioned-lbfgs"
+PLAIN = "plain-lbfgs"
+PROXIMAL = "proximal"
+
+
+def choose(n: int, p: int, k: int, *, l1: bool, sparse: bool) -> str:
+    """Return the name of the solver for n rows, p columns and k outputs.
+
+    Examples
+    --------
+    >>> choose(1_000, 11, 1, l1=False, sparse=False)
+    'newton'
+    >>> choose(100_000, 101, 1, l1=False, sparse=False)
+    'preconditioned-lbfgs'
+    >>> choose(20_000, 50_000, 1, l1=False, sparse=True)
+    'plain-lbfgs'
+    """
+    if l1:
+        return PROXIMAL
+    pairs = k * (k + 1) / 2 if k > 1 else 1
+    if k * p <= NEWTON_UNKNOWNS and 2.0 * n * p * p * pairs <= NEWTON_FLOP:
+        return NEWTON
+    # With fewer rows than columns the Hessian on a sample has no full rank to offer.
+    if p <= SAMPLED_COLUMNS and n >= 2 * p:
+        return PRECONDITIONED
+    return PLAIN

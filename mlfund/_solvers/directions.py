@@ -1,0 +1,127 @@
+"""Where to go from a point: Newton-Cholesky, and L-BFGS in a metric."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from mlfund._solvers.metrics import factorise
+from mlfund._solvers.problem import Point, Problem
+
+# Standardised rows up to this many entries are kept between Newton steps (16 MB).
+KEPT_ENTRIES = 2_000_000
+
+
+class NewtonCholesky:
+    """The Newton direction from the full Hessian, (k p) x (k p); for few columns."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        design = problem.design
+        small = design.n * design.p <= KEPT_ENTRIES
+        self._kept = [(slice(0, design.n), design.rows(slice(None)))] if small else None
+
+    def propose(self, point: Point) -> NDArray:
+        """Return the direction, (k, p)."""
+        k, p = self.problem.shape
+        H = self._binary(point) if k == 1 else self._multinomial(point)
+        factor, unit = factorise(H, np.tile(self.problem.l2, k))
+        step = scipy.linalg.cho_solve(factor, point.G.ravel() * unit, check_finite=False) * unit
+        return -step.reshape(k, p)
+
+    def update(self, old: Point, new: Point) -> None:
+        """Forget: each direction stands alone."""
+
+    def restart(self) -> bool:
+        """Return whether another try from the same point could help."""
+        return False
+
+    def _blocks(self):
+        return self.problem.design.blocks() if self._kept is None else self._kept
+
+    def _binary(self, point: Point) -> NDArray:
+        h = self.problem.loss.curvature(point.P)
+        H = 0.0
+        for index, rows in self._blocks():
+            H = H + (rows * h[index, None]).T @ rows
+        return H
+
+    def _multinomial(self, point: Point) -> NDArray:
+        k, p = self.problem.shape
+        weights = self.problem.loss.weights
+        H = np.zeros((k, p, k, p))
+        for index, rows in self._blocks():
+            P = point.P[:, index].astype(np.float64)
+            of_rows = weights[index] if isinstance(weights, np.ndarray) else weights
+            for a in range(k):
+                for b in range(a, k):
+                    h = P[a] * ((a == b) - P[b]) * of_rows
+                    H[a, :, b] += (rows * h[:, None]).T @ rows
+        for a in range(k):
+            for b in range(a):
+                H[a, :, b] = H[b, :, a].T
+        return H.reshape(k * p, k * p)
+
+
+class LBFGS:
+    """Limited-memory BFGS whose initial inverse Hessian is a metric.
+
+    Parameters
+    ----------
+    metric : SampledHessian or DiagonalHessian
+    memory : int
+        Pairs of steps and gradient changes that are kept.
+    refresh_at : tuple of int
+        Iterations at which the metric takes the present curvature; the memory is then
+        cleared, because pairs measured in another metric mislead.
+
+    References
+    ----------
+    Nocedal, "Updating quasi-Newton matrices with limited storage", Math. Comp. 35 (1980).
+    """
+
+    def __init__(self, metric, *, memory: int = 10, refresh_at: tuple[int, ...] = (0, 3)):
+        self.metric = metric
+        self.refresh_at = refresh_at
+        self._pairs: deque = deque(maxlen=memory)
+        self._iteration = 0
+
+    def propose(self, point: Point) -> NDArray:
+        """Return the direction, (k, p)."""
+        if self._iteration in self.refresh_at:
+            self.metric.refresh(point)
+            self._pairs.clear()
+        self._iteration += 1
+        return -self._two_loops(point.G)
+
+    def update(self, old: Point, new: Point) -> None:
+        """Remember the step and the change of the gradient, if they are usable."""
+        s, y = new.V - old.V, new.G - old.G
+        sy = float(np.vdot(s, y))
+        if sy > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
+            self._pairs.append((s, y, 1.0 / sy))
+
+    def restart(self) -> bool:
+        """Drop the memory; return whether there was any."""
+        had_pairs = bool(self._pairs)
+        self._pairs.clear()
+        return had_pairs
+
+    def _two_loops(self, G: NDArray) -> NDArray:
+        q = G.copy()
+        alphas = []
+        for s, y, rho in reversed(self._pairs):
+            alpha = rho * float(np.vdot(s, q))
+            q -= alpha * y
+            alphas.append(alpha)
+        q = self.metric.solve(q)
+        if self._pairs:
+            s, y, rho = self._pairs[-1]
+            # The metric knows the shape; the last pair knows the size.
+            q *= 1.0 / (rho * float(np.vdot(y, self.metric.solve(y))))
+        for (s, y, rho), alpha in zip(self._pairs, reversed(alphas), strict=True):
+            q += s * (alpha - rho * float(np.vdot(y, q)))
+        return q

@@ -1,0 +1,112 @@
+"""What stands for the inverse Hessian in a quasi-Newton method."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from mlfund._solvers.problem import Point, Problem
+
+# Entries of the sampled rows kept as one dense array: 80 MB in float64.
+LARGEST_SAMPLE = 10_000_000
+
+
+class SampledHessian:
+    """The Hessian on a sample of rows, inverted once; shared by the classes.
+
+    H = sum_s c_s h_s x_s x_s' + diag(l2), with h the curvature of the loss (for several
+    classes its mean over classes) and c the row weights scaled to the whole sum.
+
+    Parameters
+    ----------
+    problem : Problem
+    rng : numpy.random.RandomState
+        Draws the rows, with replacement, unless all fit.
+    n_rows : int, optional
+        Rows to draw; by default max(2048, 10 p), as far as memory allows.
+    """
+
+    def __init__(self, problem: Problem, rng, n_rows: int | None = None):
+        self.problem = problem
+        design = problem.design
+        if n_rows is None:
+            n_rows = min(max(4096, 10 * design.p), max(LARGEST_SAMPLE // design.p, 256))
+        if n_rows >= design.n:
+            self._index = np.arange(design.n)
+        else:
+            self._index = np.sort(rng.randint(design.n, size=n_rows))
+        self._rows = design.rows(self._index)
+        weights = design.row_weights
+        if isinstance(weights, np.ndarray):
+            weights = weights[self._index].astype(np.float64)
+            self._row_weights = weights / max(weights.sum(), np.finfo(float).tiny)
+        else:
+            self._row_weights = np.full(len(self._index), 1.0 / len(self._index))
+
+    def refresh(self, point: Point) -> None:
+        """Take the curvature at `point`."""
+        h = self.problem.loss.mean_curvature(point.P, self._index) * self._row_weights
+        scaled = self._rows * np.sqrt(h)[:, None]
+        H = scaled.T @ scaled
+        self._inverse = inverse_of(H, self.problem.l2)
+
+    def solve(self, G: NDArray) -> NDArray:
+        """Return the inverse Hessian times each row of G (k, p)."""
+        return G @ self._inverse
+
+
+class DiagonalHessian:
+    """The diagonal of the Hessian over all rows; for wide or very sparse data."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+
+    def refresh(self, point: Point) -> None:
+        """Take the curvature at `point`."""
+        design = self.problem.design
+        h = self.problem.loss.mean_curvature(point.P, slice(None)) * design.row_weights
+        diagonal = design.squared_sums(h.astype(design.dtype)) + self.problem.l2
+        # A column that the current curvature does not see still needs a finite step.
+        floor = 1e-3 * max(float(h.sum()), 1e-10)
+        self._inverse = 1.0 / np.maximum(diagonal, floor)
+
+    def solve(self, G: NDArray) -> NDArray:
+        """Return the inverse diagonal times each row of G (k, p)."""
+        return G * self._inverse
+
+
+def inverse_of(H: NDArray, l2: NDArray) -> NDArray:
+    """Return the inverse of H + diag(l2), of a slightly larger matrix when singular."""
+    factor, unit = factorise(H, l2)
+    inverse = scipy.linalg.cho_solve(factor, np.eye(len(H)), check_finite=False)
+    return inverse * unit * unit[:, None]
+
+
+def factorise(H: NDArray, l2: NDArray):
+    """Return the Cholesky factor of the correlation form of H + diag(l2), and its units.
+
+    With u = 1 / sqrt(diagonal) the matrix u_i H_ij u_j has a unit diagonal, whatever the
+    scales of the penalties; to that a ridge is added, from rounding size upwards, until
+    the factorisation succeeds.
+    """
+    H = H.copy()
+    diagonal = H.ravel()[:: len(H) + 1]
+    diagonal += l2
+    # A column without curvature or penalty takes the curvature of the rest.
+    least = 1e-10 * max(float(diagonal.max()), np.finfo(float).tiny)
+    unit = 1.0 / np.sqrt(np.maximum(diagonal, least))
+    H *= unit
+    H *= unit[:, None]
+    scaled_diagonal = H.ravel()[:: len(H) + 1]
+    np.maximum(scaled_diagonal, 1.0, out=scaled_diagonal)
+    ridge, added = 4 * len(H) * np.finfo(np.float64).eps, 0.0
+    while True:
+        scaled_diagonal += ridge - added
+        added = ridge
+        try:
+            return scipy.linalg.cho_factor(H, lower=True, check_finite=False), unit
+        except scipy.linalg.LinAlgError:
+            if ridge > 1.0:
+                raise
+            ridge *= 100

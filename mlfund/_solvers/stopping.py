@@ -1,0 +1,90 @@
+"""The one meaning of "converged", shared by all solvers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Rounding of the gradient of the mean loss in standardised columns, in ulp.
+FLOOR_ULP = 16
+# Near the floor, iterations without a smaller gradient after which rounding is the cause.
+PATIENCE = 20
+NEAR_FLOOR = 1e3
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a solver ends with.
+
+    Attributes
+    ----------
+    V : ndarray of shape (k, p)
+        The best weights met.
+    Z : ndarray of shape (k, n)
+        Their margins.
+    status : {"converged", "rounding", "max_iter"}
+        "rounding" means that the arithmetic allows no smaller gradient.
+    n_iter : int
+        Iterations done.
+    gradient : float
+        The largest entry of the gradient that the stopping rule compares with `tol`.
+    """
+
+    V: NDArray
+    Z: NDArray
+    status: str
+    n_iter: int
+    gradient: float
+
+
+class Stopping:
+    """Stop when no entry of the gradient of the mean objective exceeds `tol`.
+
+    The rule is scikit-learn's, on the columns of X, and in addition the same rule on the
+    standardised columns: a column in tiny units has a tiny gradient anywhere, which says
+    nothing. Where a penalty holds a coordinate harder than the data do, its gradient is
+    measured in the units of the penalty.
+
+    Parameters
+    ----------
+    problem : Problem
+    tol : float
+        Largest entry allowed.
+    max_iter : int
+        Largest number of iterations.
+    """
+
+    def __init__(self, problem, tol: float, max_iter: int):
+        self.problem = problem
+        self.tol = tol
+        self.max_iter = max_iter
+        self._units = 1.0 / np.sqrt(1.0 + problem.l2)
+        self._floor = FLOOR_ULP * float(np.finfo(problem.design.dtype).eps)
+        self._best = np.inf
+        self._since_best = 0
+
+    def measure(self, G: NDArray) -> float:
+        """Return the number that is compared with `tol`."""
+        original = self.problem.design.gradient_to_original(G)
+        return max(float(np.abs(original).max()), float(np.abs(G * self._units).max()))
+
+    def status(self, G: NDArray, n_iter: int) -> str | None:
+        """Return why to stop, or None to go on."""
+        size = self.measure(G)
+        if size <= self.tol:
+            return "converged"
+        if not np.isfinite(size):
+            raise FloatingPointError(
+                "the gradient is not finite: X has values too large to be multiplied by its "
+                "weights; rescale the columns of X (for example with StandardScaler)."
+            )
+        standardised = float(np.abs(G * self._units).max())
+        self._since_best = 0 if standardised < self._best else self._since_best + 1
+        self._best = min(standardised, self._best)
+        if self._best <= self._floor:
+            return "rounding"
+        if self._since_best >= PATIENCE and self._best <= NEAR_FLOOR * self._floor:
+            return "rounding"
+        return "max_iter" if n_iter >= self.max_iter else None
