@@ -129,7 +129,11 @@ def _add_predict(commands: Any, run: Callable[[argparse.Namespace], int]) -> Non
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence."""
+    """An argument parser whose errors are one sentence, and that wants whole option names."""
+
+    def __init__(self, **options: Any) -> None:
+        # a shortened name would change its meaning once another option begins like it
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
