@@ -16,7 +16,7 @@ from mlfund._check import DataError
 from mlfund._version_stamp import VersionStamped
 from mlfund.preprocessing._categories import NativeBlock, OneHotBlock
 from mlfund.preprocessing._kinds import Column, inspect_column
-from mlfund.preprocessing._parts import Fitted, fit_parts
+from mlfund.preprocessing._parts import Fitted, Part, fit_parts
 from mlfund.preprocessing._reading import Table
 from mlfund.preprocessing._settings import check_parameters, resolve, target_of, wanted_kinds
 

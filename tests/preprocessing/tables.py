@@ -18,7 +18,7 @@ def everything():
     def thirds(a, b, c=None):
         return [c, a, b] * (N_ROWS // 3)
 
-    words = "the quick brown fox jumps over a lazy dog again".split()
+    words = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "again"]
     moments = [dt.datetime(2020, 1, 1, 3), dt.datetime(2021, 5, 5)]
     plain = pd.to_datetime(["2020-01-01", "2021-01-02 03:04:05", None] * 20, format="ISO8601")
     text_code = pa.dictionary(pa.int32(), pa.string())
