@@ -37,8 +37,20 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import mlfund
-from mlfund import _saved_trees, _version_stamp, persistence
+from mlfund import (
+    _saved_trees,
+    _version_stamp,
+    initializers,
+    losses,
+    optimizers,
+    penalties,
+    persistence,
+    schedules,
+)
 from mlfund._saved_trees import check_trees
+from mlfund.advisor.boosting import BoostedTreesClassifier
+from mlfund.initializers import get_initializer
+from mlfund.optimizers import get_optimizer
 from mlfund.persistence import (
     PersistenceError,
     UntrustedTypeError,
@@ -47,6 +59,7 @@ from mlfund.persistence import (
     save,
     trusted_types,
 )
+from mlfund.schedules import get_schedule
 
 X, Y = make_classification(120, 6, random_state=0)
 LABELS = np.array(["no", "yes"])[Y]
@@ -56,13 +69,27 @@ MODELS = {
     "mlp": lambda: make_pipeline(
         StandardScaler(), mlfund.MLPClassifier((8,), max_iter=5, tol=0, random_state=0)
     ),
-    "mlp regressor": lambda: mlfund.MLPRegressor((8,), max_iter=5, tol=0, random_state=0),
+    "mlp regressor": lambda: mlfund.MLPRegressor(
+        hidden_layer_sizes=(8,), max_iter=5, tol=0, random_state=0
+    ),
     "table": lambda: make_pipeline(mlfund.TablePreprocessor(), mlfund.LogisticRegression()),
+    "boosted": lambda: make_pipeline(
+        mlfund.TablePreprocessor(categorical_encoding="native", impute=False, numeric_scaling=None),
+        BoostedTreesClassifier(max_trees=5, n_threads=1, random_state=0),
+    ),
     "forest": lambda: RandomForestClassifier(5, random_state=0),
     "forest regressor": lambda: RandomForestRegressor(5, random_state=0),
     "extra trees": lambda: ExtraTreesClassifier(5, random_state=0),
     "tree": lambda: DecisionTreeClassifier(random_state=0),
     "bagged trees": lambda: BaggingClassifier(max_features=3, n_estimators=3, random_state=0),
+    "vocabulary": lambda: mlfund.MLPClassifier(
+        (8,),
+        optimizer=get_optimizer("rmsprop"),
+        schedule=get_schedule("cosine"),
+        initializer=get_initializer("he_normal"),
+        max_iter=3,
+        random_state=0,
+    ),
     "function": lambda: make_pipeline(FunctionTransformer(np.tanh), LogisticRegression()),
 }
 
@@ -185,6 +212,19 @@ def test_the_reviewed_list_has_no_duplicates_and_every_name_exists():
         found = getattr(__import__(module, fromlist=[attribute]), attribute)
         assert f"{found.__module__}.{found.__qualname__}" == name
     assert len(set(trusted_types())) == len(trusted_types())
+
+
+def test_the_vocabulary_holds_plain_numbers_only_and_is_trusted():
+    tables = [
+        initializers.INITIALIZERS,
+        losses.LOSSES,
+        optimizers.OPTIMIZERS,
+        penalties.PENALTIES,
+        schedules.SCHEDULES,
+    ]
+    for entry in (entry for table in tables for entry in table.values()):
+        assert all(type(value) in (int, float, bool, str) for value in vars(entry).values()), entry
+        assert f"{type(entry).__module__}.{type(entry).__name__}" in trusted_types()
 
 
 # ---- saving
