@@ -24,7 +24,7 @@ _HOME_OF = {
     "trusted_types": "mlfund.persistence",
 }
 
-__all__ = [  # noqa: F822 - resolved by __getattr__
+__all__ = [
     "AdvisorClassifier",
     "AdvisorRegressor",
     "LogisticRegression",

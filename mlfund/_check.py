@@ -122,7 +122,8 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"device={device!r} is not known; allowed are 'cpu', 'cuda', 'cuda:N', 'mps' and 'auto'."
+            f"device={device!r} is not known; "
+            "allowed are 'cpu', 'cuda', 'cuda:N', 'mps' and 'auto'."
         ) from error
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
