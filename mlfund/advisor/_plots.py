@@ -250,6 +250,7 @@ def _curve(
 def importance_plot(importance: Sequence[Mapping[str, Any]], metric: MetricWords) -> Markup | None:
     """Draw how much the score falls when the values of a column are shuffled."""
     entries = [entry for entry in importance if entry.get("mean") is not None]
+    n_more = len(entries) - _MAX_BARS
     entries = sorted(entries, key=lambda entry: -entry["mean"])[:_MAX_BARS]
     if not entries:
         return None
@@ -259,7 +260,7 @@ def importance_plot(importance: Sequence[Mapping[str, Any]], metric: MetricWords
         "importance",
         "Permutation importance",
         "; ".join(f"{entry['feature']} {number(entry['mean'], 4)}" for entry in entries),
-        height=row * len(entries) + 58,
+        height=row * len(entries) + (58 if n_more <= 0 else 78),
     )
     low = min(0.0, *(entry["mean"] for entry in entries))
     scale = Scale(low, max(*tops, 1e-12) * 1.04, left, WIDTH - 56)
@@ -269,6 +270,8 @@ def importance_plot(importance: Sequence[Mapping[str, Any]], metric: MetricWords
     for i, entry in enumerate(entries):
         picture.add(_bar(entry, scale, 4 + row * (i + 0.5), left))
     picture.add(line(scale(0.0), 4, scale(0.0), bottom, "zero"))
+    if n_more > 0:
+        picture.add(text(0, bottom + 62, f"and {n_more} more columns that matter less", "tick"))
     return picture.svg()
 
 

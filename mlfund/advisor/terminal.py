@@ -76,7 +76,7 @@ class ProgressDisplay:
             return
         left = _left(event)
         if self._task is None:
-            self._task = self._bar.add_task("", total=event.total)
+            self._task = self._bar.add_task("", total=event.total, left="")
         # rich reads square brackets as markup
         what = event.what.replace("[", r"\[")
         self._bar.update(
@@ -131,12 +131,17 @@ def print_advice(
     stream : text file, optional
         Standard output by default.
     """
-    console = _console(sys.stdout if stream is None else stream)
+    stream = sys.stdout if stream is None else stream
+    console = _console(stream)
     rows, metric = model_rows(advice), metric_of(advice)
-    _print_recommendation(console, advice, rows)
-    _print_leaderboard(console, rows, metric)
-    _print_findings(console, advice)
-    _print_files(console, files)
+    with console.capture() as page:
+        _print_recommendation(console, advice, rows)
+        if rows:
+            _print_leaderboard(console, rows, metric)
+        _print_findings(console, advice)
+        _print_files(console, files)
+    # rich fills lines with blanks up to the width
+    stream.write("\n".join(line.rstrip() for line in page.get().split("\n")))
 
 
 def _console(stream: IO[str]) -> Console:
