@@ -70,10 +70,10 @@ def _advise(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     table, target = _table(options)
     X, y = split_target(table, target, options.ignore)
-    positive = _positive_label(y, options.positive)
+    _check_positive(y, options.positive)
     folder = writing.prepare_folder(options.out)
     run = _Run(folder, table, quiet=options.quiet)
-    return run(options, X, y, positive)
+    return run(options, X, y)
 
 
 class _Run:
@@ -85,13 +85,14 @@ class _Run:
         self.quiet = quiet
         self.checkpoint: dict[str, Any] | None = None
 
-    def __call__(self, options: argparse.Namespace, X: Any, y: Any, positive: Any) -> int:
+    def __call__(self, options: argparse.Namespace, X: Any, y: Any) -> int:
         """Advise and write; an interrupt leaves what was finished."""
         from mlfund.advisor import advise
         from mlfund.advisor.terminal import ProgressDisplay
 
+        progress = ProgressDisplay(quiet=self.quiet)
         try:
-            with ProgressDisplay(quiet=self.quiet) as progress:
+            with progress:
                 advice = advise(
                     X,
                     y,
@@ -101,15 +102,23 @@ class _Run:
                     time_budget_seconds=options.time_budget,
                     max_latency_ms=options.max_latency_ms,
                     interpretable=options.interpretable,
-                    positive=positive,
+                    positive=options.positive,
                     device=options.device,
                     random_state=options.seed,
                     progress=progress,
                     on_checkpoint=self.write_checkpoint,
-                    data_description={"file": self.table.name},
+                    data_description={
+                        "file": self.table.name,
+                        "load_code": _load_code(options, y.name),
+                    },
                 )
         except KeyboardInterrupt:
             return self.interrupted()
+        except ValueError as error:
+            if progress.started:
+                raise
+            # nothing has run yet: this is a check of the arguments, such as metric and task
+            raise UsageError(str(error)) from error
         return self.finish(advice, options)
 
     def write_checkpoint(self, advice: Advice) -> None:
@@ -214,20 +223,36 @@ def _table(options: argparse.Namespace) -> tuple[TableFile, str]:
     return table, options.target
 
 
-def _positive_label(y: Any, wanted: str | None) -> Any:
-    """Return the label of the target that is written as the user wrote it."""
-    if wanted is None:
-        return None
-    labels = {_written(label): label for label in y.dropna().unique()}
-    if wanted in labels:
-        return labels[wanted]
+def _check_positive(y: Any, wanted: str | None) -> None:
+    """Refuse a positive class that the target does not have, written as in the file."""
+    labels = [] if wanted is None else [_written(label) for label in y.dropna().unique()]
+    if wanted is None or wanted in labels:
+        return
     from mlfund._check import nearest
 
     found = nearest(wanted, labels)
-    shown = ", ".join(map(repr, list(labels)[:8]))
+    shown = ", ".join(map(repr, labels[:8]))
     more = f" and {len(labels) - 8} more" if len(labels) > 8 else ""
     hint = f"did you mean {found!r}?" if found else f"there is {shown}{more}."
     raise UsageError(f"--positive {wanted!r} is no label of the target {y.name!r}; {hint}")
+
+
+def _load_code(options: argparse.Namespace, target: str) -> str:
+    """Return the Python that reads this table as this run read it."""
+    from mlfund.advisor.demo import ADULT_TARGET
+
+    if options.demo and target == ADULT_TARGET and not options.ignore:
+        return "from mlfund.advisor.demo import load_adult\n\nX, y = load_adult()"
+    if options.demo:
+        source = "TableFile(load_adult_frame(), 'adult.parquet')"
+        imports = "from mlfund.advisor.demo import load_adult_frame\n"
+        imports += "from mlfund.advisor.reading import TableFile, split_target\n"
+    else:
+        delimiter = f", delimiter={options.delimiter!r}" if options.delimiter else ""
+        source = f"read_table({options.file!r}, target={target!r}{delimiter})"
+        imports = "from mlfund.advisor.reading import read_table, split_target\n"
+    ignore = f", ignore={options.ignore!r}" if options.ignore else ""
+    return f"{imports}\ntable = {source}\nX, y = split_target(table, {target!r}{ignore})"
 
 
 def _written(label: Any) -> str:

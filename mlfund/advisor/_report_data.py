@@ -44,10 +44,10 @@ def _finding(finding: Any) -> Markup:
 def profile_section(advice: Mapping[str, Any]) -> Markup:
     """Show the table in figures: totals, the target, each column."""
     data, profile = advice["data"], advice.get("profile") or {}
+    overview = [_card(_facts(_totals(data, profile))), _target_table(profile.get("target") or {})]
     return _section(
         "The data",
-        _card(_facts(_totals(data, profile))),
-        _target_table(profile.get("target") or {}),
+        tag("div", *overview, class_="columns"),
         _feature_table(profile.get("features") or ()),
     )
 

@@ -26,7 +26,7 @@ body {
   margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif;
 }
-main { max-width: 69rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
+main { max-width: 71rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
 h1, h2, h3 { line-height: 1.25; text-wrap: balance; letter-spacing: -0.01em; }
 h1 { font-size: 2.1rem; margin: 0.2rem 0 0.6rem; font-weight: 680; }
 h2 { font-size: 1.3rem; margin: 3rem 0 0.9rem; font-weight: 640; }
@@ -67,6 +67,7 @@ li { margin: 0.25rem 0; }
 .hero .columns { margin-top: 1.3rem; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); }
 .card + .card, .card + .note, .note + .card { margin-top: 1.1rem; }
 .columns .card + .card { margin-top: 0; }
+.columns + .card { margin-top: 1.1rem; }
 .columns h3 { margin-bottom: 0.4rem; }
 figure { margin: 0; min-width: 0; }
 figure .plot { overflow-x: auto; margin-top: 0.8rem; }
@@ -102,7 +103,7 @@ svg .bar { opacity: 0.78; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
 th, td {
-  padding: 0.5rem 0.75rem; text-align: left; border-bottom: 1px solid var(--line);
+  padding: 0.5rem 0.6rem; text-align: left; border-bottom: 1px solid var(--line);
   vertical-align: top;
 }
 th { color: var(--soft); font-weight: 560; font-size: 0.82rem; white-space: nowrap; }

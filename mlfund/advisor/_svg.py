@@ -88,13 +88,18 @@ def _log_ticks(low: float, high: float, n: int) -> list[float]:
 
 
 def tick_labels(ticks: list[float]) -> list[str]:
-    """Write ticks with as many decimals as tell them apart.
+    """Write ticks with as many decimals as tell them apart, or each as it is over decades.
 
     Examples
     --------
     >>> tick_labels([0.9, 0.925, 0.95]), tick_labels([10.0, 1000.0])
     (['0.900', '0.925', '0.950'], ['10', '1,000'])
+    >>> tick_labels([0.01, 0.1, 1.0, 10.0])
+    ['0.01', '0.1', '1', '10']
     """
+    positive = [abs(tick) for tick in ticks if tick]
+    if positive and max(positive) >= 99 * min(positive) and min(ticks) > 0:
+        return [f"{tick:,.10g}" for tick in ticks]
     for decimals in range(10):
         labels = [f"{tick:,.{decimals}f}" for tick in ticks]
         exact = all(

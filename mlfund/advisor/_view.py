@@ -88,7 +88,7 @@ def score_interval(fold_scores: tuple[float, ...], n_folds: int) -> tuple[float,
     --------
     >>> low, high = score_interval((0.90, 0.92, 0.91, 0.93, 0.89), 5)
     >>> round(low, 4), round(high, 4)
-    (0.8805, 0.9395)
+    (0.8806, 0.9394)
     """
     import numpy as np
     from scipy import stats

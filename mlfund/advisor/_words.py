@@ -99,7 +99,7 @@ def duration(seconds: float | None) -> str:
 
     Examples
     --------
-    >>> [duration(value) for value in (0.0123, 2.345, 75, 4000)]
+    >>> [duration(value) for value in (0.0123, 2.345, 75, 4020)]
     ['12 ms', '2.3 s', '1 min 15 s', '1 h 7 min']
     """
     if seconds is None or not math.isfinite(seconds):

@@ -66,8 +66,33 @@ def test_options_reach_the_advisor(run, churn, fake_advise):
         "positive": "yes",
         "device": "cpu",
         "random_state": 7,
-        "data_description": {"file": "churn.csv"},
+        "data_description": {
+            "file": "churn.csv",
+            "load_code": (
+                "from mlfund.advisor.reading import read_table, split_target\n\n"
+                f"table = read_table({str(churn)!r}, target='churned')\n"
+                "X, y = split_target(table, 'churned', ignore=['plan'])"
+            ),
+        },
     }
+
+
+@pytest.mark.parametrize("options", [[], ["--ignore", "sex"], ["--target", "sex"]])
+def test_the_code_that_reads_the_demonstration(run, fake_advise, options):
+    fake_advise.error = mlfund._check.DataError("enough")
+    run("advise", "--demo", *options)
+    call, found = fake_advise.calls[0], {}
+    exec(call["data_description"]["load_code"], found)
+    assert found["X"].equals(call["X"])
+    assert found["y"].equals(call["y"])
+
+
+def test_the_code_that_reads_a_file(run, churn, fake_advise):
+    run("advise", churn, "--target", "churned", "--delimiter", ",", "--ignore", "age")
+    call, found = fake_advise.calls[0], {}
+    exec(call["data_description"]["load_code"], found)
+    assert found["X"].equals(call["X"])
+    assert found["y"].equals(call["y"])
 
 
 def test_the_metrics_are_those_of_the_advisor():
@@ -79,7 +104,7 @@ def test_a_positive_label_is_found_as_it_is_written(run, fake_advise, target):
     pd.DataFrame({"a": np.arange(20), "y": target}).to_csv("t.csv", index=False)
     fake_advise.error = mlfund._check.DataError("enough")
     assert run("advise", "t.csv", "--target", "y", "--positive", "1").code == 2
-    assert fake_advise.calls[0]["positive"] == 1
+    assert fake_advise.calls[0]["positive"] == "1"
 
 
 def test_the_demonstration_uses_the_bundled_data(run, fake_advise):
