@@ -188,9 +188,10 @@ def _fit_texts(fitted: Fitted, columns: Sequence[Column], settings: Settings) ->
     cells = [column.cells for column in chosen]
     block = TextBlock(cells, _names(chosen), settings.text_components, settings.seed)
     part = Part("texts", chosen, block, block.names, block.sources)
-    for i in np.unique(block.sources):
+    for i, column in enumerate(chosen):
         width = int((block.sources == i).sum())
-        fitted.treatments[chosen[i].position] = f"TF-IDF of words, {width} SVD components"
+        words = f"TF-IDF of words, {width} SVD components" if width else "dropped: no words"
+        fitted.treatments[column.position] = words
     _keep(fitted, part, cells)
 
 

@@ -134,7 +134,7 @@ KINDS_OF_EVERYTHING = {
 }
 
 _FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=64)
-_WORDS = st.text(alphabet="ab \x00é\ud800", max_size=3)
+_WORDS = st.text(alphabet="ab \x00é", max_size=3)
 _CELLS = {
     "float": _FLOATS,
     "small int": st.integers(-3, 3),
