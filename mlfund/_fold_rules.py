@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 # Draws of whole groups of which a holdout takes the best; each costs O(rows).
 _GROUP_DRAWS = 10
@@ -20,19 +19,35 @@ def ranks(name: str, values: Any, n_rows: int) -> np.ndarray:
     ValueError
         If the length is wrong, a value is missing, or the values have no order.
     """
-    column = pd.Series(np.asarray(values).ravel())
+    column = np.asarray(values).ravel()
     if len(column) != n_rows:
         raise ValueError(f"{name} must have one value a row ({n_rows}); got {len(column)}.")
-    if column.isna().any():
-        raise ValueError(
-            f"{name} has {int(column.isna().sum())} missing values; fill or drop them."
-        )
+    n_missing = sum(map(_is_missing, column)) if column.dtype == object else _count_nan(column)
+    if n_missing:
+        raise ValueError(f"{name} has {n_missing} missing values; fill or drop them.")
+    if column.dtype != object:
+        return np.unique(column, return_inverse=True)[1]
+    # Sorting the distinct values only: Python compares objects slowly.
+    distinct = set(column.tolist())
     try:
-        codes, _ = pd.factorize(column, sort=True)
+        ordered = sorted(distinct)
     except TypeError:
         # Labels of mixed types have no order of their own; their text has one.
-        codes, _ = pd.factorize(column.astype(str), sort=True)
-    return np.asarray(codes, dtype=np.intp)
+        ordered = sorted(distinct, key=str)
+    place = {value: rank for rank, value in enumerate(ordered)}
+    return np.fromiter(map(place.__getitem__, column.tolist()), np.intp, len(column))
+
+
+def _count_nan(column: np.ndarray) -> int:
+    return int((column != column).sum()) if column.dtype.kind in "fcmM" else 0
+
+
+def _is_missing(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        # pandas.NA refuses to say whether it differs from itself.
+        return True
 
 
 def forward_folds(moments: np.ndarray, n_folds: int) -> np.ndarray:
