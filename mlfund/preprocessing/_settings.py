@@ -73,7 +73,9 @@ def check_parameters(estimator: Any) -> None:
     if limit not in ("auto", None) and check_positive("max_categories", limit, integer=True) < 2:
         raise ValueError("max_categories must be at least 2, 'auto' or None; got 1.")
     if estimator.dtype is not None:
-        check_choice("dtype", np.dtype(estimator.dtype).name, ("float32", "float64"))
+        given = estimator.dtype
+        name = given if isinstance(given, str) else np.dtype(given).name
+        check_choice("dtype", name, ("float32", "float64"))
     if estimator.categorical_encoding == "native" and estimator.sparse_output is True:
         raise ValueError(
             "categorical_encoding='native' and sparse_output=True contradict each other; "
