@@ -44,9 +44,10 @@ li { margin: 0.25rem 0; }
 }
 .hero { padding: 1.9rem 2.1rem 1.7rem; }
 .hero .lead { font-size: 1.1rem; max-width: 44rem; }
+.sure { display: flex; align-items: center; gap: 0.9rem; margin: 0.9rem 0; }
+.sure p { margin: 0; white-space: nowrap; }
 .gauge {
-  height: 8px; border-radius: 4px; background: var(--line); max-width: 26rem;
-  margin: 0.9rem 0;
+  flex: 0 1 20rem; height: 8px; border-radius: 4px; background: var(--line); overflow: hidden;
 }
 .gauge span { display: block; height: 100%; border-radius: 4px; background: var(--accent); }
 .tiles {

@@ -73,6 +73,24 @@ def metric_of(advice: Mapping[str, Any]) -> MetricWords:
     )
 
 
+def headline(advised: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the title of a recommendation and the sentences that follow it.
+
+    Examples
+    --------
+    >>> headline({"name": "x", "estimator": "trees", "summary": "Use trees: log-loss 0.3."})
+    ('Use trees', 'Log-loss 0.3.')
+    """
+    title = f"Use {advised.get('estimator') or model_label(advised['name'])}"
+    summary = str(advised.get("summary") or "")
+    if summary.startswith(f"{title}: "):
+        rest = summary.removeprefix(f"{title}: ")
+        return title, rest[:1].upper() + rest[1:]
+    if advised.get("family") == "baseline":
+        return "No model beats the baseline", summary
+    return title, summary
+
+
 def score_interval(fold_scores: tuple[float, ...], n_folds: int) -> tuple[float, float] | None:
     r"""Return the corrected 95 % interval of a mean over folds.
 

@@ -150,12 +150,14 @@ def percent(probability: float) -> str:
 
     Examples
     --------
-    >>> percent(0.97), percent(0.9999), percent(0.001)
-    ('97 %', 'over 99 %', 'under 1 %')
+    >>> [percent(value) for value in (0.97, 0.9984, 0.9999, 0.0001)]
+    ['97 %', '99.8 %', 'over 99.9 %', 'under 0.1 %']
     """
-    if probability > 0.99:
-        return "over 99 %"
-    return "under 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"
+    if probability > 0.999:
+        return "over 99.9 %"
+    if probability < 0.001:
+        return "under 0.1 %"
+    return f"{100 * probability:.3g} %"
 
 
 def model_label(name: str) -> str:
@@ -174,28 +176,12 @@ def family_label(family: str) -> str:
     return FAMILIES.get(family, family.replace("_", " "))
 
 
-def with_article(noun: str) -> str:
-    """Put the indefinite article before a noun.
-
-    Examples
-    --------
-    >>> with_article("ensemble"), with_article("linear model")
-    ('an ensemble', 'a linear model')
-    """
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
-
-
-def how_sure(confidence: float | None, n_models: int) -> str:
-    """Say the confidence of the recommendation in a sentence."""
+def how_sure(confidence: float | None) -> str:
+    """Grade the confidence of a recommendation in a sentence."""
     if confidence is None:
         return "Only one model was compared, so there is no probability to give."
     if confidence >= 0.95:
-        grade = "This is a clear result"
-    elif confidence >= 0.8:
-        grade = "This is a likely but not a certain result"
-    else:
-        grade = "This is an open race"
-    return (
-        f"{grade}: with a probability of {percent(confidence)} it is the best of the "
-        f"{n_models} models or practically equal to the best."
-    )
+        return "This is a clear result."
+    if confidence >= 0.8:
+        return "This is a likely, but not a certain result."
+    return "This is an open race: another model may well be better."

@@ -21,7 +21,7 @@ from mlfund.advisor._report_data import (
     protocol_section,
 )
 from mlfund.advisor._style import STYLE
-from mlfund.advisor._view import ModelRow, metric_of, model_rows
+from mlfund.advisor._view import ModelRow, headline, metric_of, model_rows
 from mlfund.advisor._words import (
     VERDICTS,
     MetricWords,
@@ -33,6 +33,7 @@ from mlfund.advisor._words import (
     milliseconds,
     model_label,
     number,
+    percent,
     score_digits,
     signed,
     size,
@@ -90,14 +91,13 @@ def _hero(advice: Mapping[str, Any], rows: Sequence[ModelRow], metric: MetricWor
     if not advised:
         return tag("header", where, tag("h1", "No recommendation yet"), class_="card hero")
     chosen = next((row for row in rows if row.recommended), None)
-    n_models = sum(row.score is not None for row in rows)
     confidence = advised.get("confidence")
+    title, lead = headline(advised)
     return tag(
         "header",
         where,
-        tag("h1", f"Use {advised.get('estimator') or model_label(advised['name'])}"),
-        tag("p", advised.get("summary"), class_="lead") if advised.get("summary") else None,
-        tag("p", how_sure(confidence, n_models)),
+        tag("h1", title),
+        tag("p", f"{lead} {how_sure(confidence)}", class_="lead"),
         _gauge(confidence),
         _bullets(advised.get("reasons")),
         _hero_columns(advised),
@@ -111,8 +111,8 @@ def _gauge(confidence: float | None) -> Markup | None:
         return None
     # two decimals at most: a width, not a statistic
     bar = tag("span", style=f"width: {100 * confidence:.1f}%")
-    label = f"confidence {100 * confidence:.0f} %"
-    return tag("div", bar, class_="gauge", role="img", aria_label=label)
+    label = tag("p", f"confidence {percent(confidence)}", class_="soft small")
+    return tag("div", tag("div", bar, class_="gauge", aria_hidden="true"), label, class_="sure")
 
 
 def _hero_columns(advised: Mapping[str, Any]) -> Markup | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from mlfund.advisor._view import ModelRow, metric_of, model_rows
+from mlfund.advisor._view import ModelRow, headline, metric_of, model_rows
 from mlfund.advisor._words import (
     VERDICTS,
     MetricWords,
@@ -142,7 +142,7 @@ def print_advice(
     console = _console(stream)
     rows, metric = model_rows(advice), metric_of(advice)
     with console.capture() as page:
-        _print_recommendation(console, advice, rows)
+        _print_recommendation(console, advice)
         if rows:
             _print_leaderboard(console, rows, metric)
         _print_findings(console, advice)
@@ -158,18 +158,15 @@ def _console(stream: IO[str]) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def _print_recommendation(
-    console: Console, advice: Mapping[str, Any], rows: Sequence[ModelRow]
-) -> None:
+def _print_recommendation(console: Console, advice: Mapping[str, Any]) -> None:
     advised = advice.get("recommendation")
     console.print()
     if not advised:
         console.print("No recommendation yet: too little had been finished.", style="bold")
         return
-    n_models = sum(row.score is not None for row in rows)
-    headline = advised.get("summary") or f"Use {model_label(advised['name'])}."
-    console.print(headline, style="bold green")
-    console.print(how_sure(advised.get("confidence"), n_models))
+    title, lead = headline(advised)
+    console.print(f"{title}.", style="bold green")
+    console.print(f"{lead} {how_sure(advised.get('confidence'))}".strip())
     _print_bullets(console, "Why", advised.get("reasons"))
     prose = [advised[key] for key in ("cost", "deep_learning") if advised.get(key)]
     _print_bullets(console, "What it costs, and deep learning", prose)

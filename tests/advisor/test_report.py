@@ -56,7 +56,8 @@ def test_every_part_is_there():
     text = page_of().text
     for part in (
         "Use gradient boosted trees (XGBoost)",
-        "This is a clear result: with a probability of over 99 %",
+        "This is a clear result.",
+        "confidence 99.8 %",
         "It has the best log-loss of 4 candidates.",
         "A limit of 1 ms a row would exclude it.",
         "It can be read as a table of weights",

@@ -121,4 +121,4 @@ def test_numbers_of_any_size():
     [(0.99, "This is a clear"), (0.9, "This is a likely"), (0.4, "This is an open race")],
 )
 def test_confidence_in_words(confidence, start):
-    assert how_sure(confidence, 4).startswith(start)
+    assert how_sure(confidence).startswith(start)

@@ -37,7 +37,7 @@ def test_files_and_page(run, churn, fake_advise):
     assert set(model.predict(churn_frame().drop(columns="churned"))) == {"yes", "no"}
     for expected in (
         "Use gradient boosted trees (XGBoost)",
-        "This is a clear result",
+        "This is a clear result.",
         "Leaderboard (log-loss, lower is better)",
         "failed: MemoryError: cannot allocate 3 GiB",
         "out/report.html  open it in a browser",
