@@ -54,9 +54,7 @@ def _one_net(task: problem.Task, repeats: int) -> dict[str, Any]:
         "task": task,
         "rows": rows,
         "loss_gap": gap,
-        "within_line": bool(
-            by_name["mlfund"]["ratio"] <= MOST_RATIO and abs(gap) <= MOST_LOSS_GAP
-        ),
+        "within_line": bool(by_name["mlfund"]["ratio"] <= MOST_RATIO and abs(gap) <= MOST_LOSS_GAP),
     }
 
 

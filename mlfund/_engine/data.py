@@ -63,7 +63,7 @@ class DeviceRows(Dataset):
     ) -> None:
         self.device = torch.device(device)
         self.host_weight = weight
-        self.X = X.tocsr() if sp.issparse(X) else self._put(X)
+        self.X: Any = X.tocsr() if sp.issparse(X) else self._put(X)
         self.y = self._put(y)
         self.weight = None if weight is None else self._put(weight)
 

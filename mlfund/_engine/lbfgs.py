@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 import torch
-from torch import nn
 
 from mlfund._engine.batches import Batches
 from mlfund._engine.data import DeviceRows
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatParameters
+from mlfund.nets.mlp import MLP
 from mlfund.penalties import Penalty
 
 # Rows are processed in blocks of about this size, which bounds the memory of dense
@@ -49,7 +49,7 @@ class FullBatch:
     """Objective and gradient over all rows as a function of one float64 vector."""
 
     def __init__(
-        self, module: nn.Module, objective: Objective, rows: DeviceRows, penalty: Penalty
+        self, module: MLP, objective: Objective, rows: DeviceRows, penalty: Penalty
     ) -> None:
         self.parameters = FlatParameters(module.parameters())
         self.objective = objective
@@ -87,7 +87,7 @@ class FullBatch:
 
 
 def minimize_lbfgs(
-    module: nn.Module,
+    module: MLP,
     objective: Objective,
     rows: DeviceRows,
     *,
@@ -100,8 +100,8 @@ def minimize_lbfgs(
 
     Parameters
     ----------
-    module : torch.nn.Module
-        With a `backprop` method; its parameters are the starting point.
+    module : MLP
+        Its parameters are the starting point.
     objective : Objective
         Data term.
     rows : DeviceRows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -200,7 +201,7 @@ class BaseMLP(BaseEstimator, ABC):
         entry = get_initializer(self.initializer)
         generator = torch_generator(random_state, torch.device("cpu"))
         coefs, intercepts = [], []
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, fan_out in pairwise(sizes):
             weight, bias = torch.empty(fan_out, fan_in), torch.empty(fan_out)
             entry.init_(weight, bias, generator, self.activation)
             coefs.append(np.ascontiguousarray(weight.numpy().T, dtype=dtype))
@@ -277,9 +278,7 @@ class BaseMLP(BaseEstimator, ABC):
         hidden = X.astype(self.coefs_[0].dtype, copy=False)
         activate_ = ACTIVATIONS[self.activation].numpy_
         last = len(self.coefs_) - 1
-        for layer, (coef, intercept) in enumerate(
-            zip(self.coefs_, self.intercepts_, strict=True)
-        ):
+        for layer, (coef, intercept) in enumerate(zip(self.coefs_, self.intercepts_, strict=True)):
             hidden = hidden @ coef
             hidden += intercept
             if layer < last:
@@ -308,7 +307,7 @@ def _sklearn_start(
     """Draw scikit-learn's initial weights from scikit-learn's stream."""
     factor = 2.0 if activation == "logistic" else 6.0
     coefs, intercepts = [], []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in pairwise(sizes):
         bound = np.sqrt(factor / (fan_in + fan_out))
         coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(dtype))
         intercepts.append(random_state.uniform(-bound, bound, fan_out).astype(dtype))

@@ -57,7 +57,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "callbacks": [list, tuple, None],
 }
 
-_SAME_FAMILY = {"sgd": {"sgd", "momentum", "nesterov"}, "adam": None}
+_OPTIMIZERS_LIKE_SGD = ("sgd", "momentum", "nesterov")
 _STOCHASTIC_ONLY = ("optimizer", "schedule", "dropout", "weight_decay", "callbacks")
 
 
@@ -70,7 +70,8 @@ def check_contradictions(estimator: Any) -> None:
         if estimator.precision in ("bf16", "mixed"):
             _refuse(estimator, "solver", "precision", "lbfgs needs float32 or float64")
     if estimator.optimizer is not None and estimator.solver == "sgd":
-        if get_optimizer(estimator.optimizer).name not in _SAME_FAMILY["sgd"]:
+        kin = get_optimizer(estimator.optimizer).name in _OPTIMIZERS_LIKE_SGD
+        if not kin:
             _refuse(estimator, "solver", "optimizer", "both choose the optimizer")
     if estimator.schedule is not None and estimator.learning_rate != "constant":
         _refuse(estimator, "learning_rate", "schedule", "both choose the schedule")
@@ -192,5 +193,5 @@ def has_bf16_units(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
-    capabilities = torch.backends.cpu.get_cpu_capability()
-    return "AMX" in capabilities or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+    # torch has no public question for this; without the private one the answer is no.
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())

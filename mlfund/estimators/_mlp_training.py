@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
 from sklearn.exceptions import ConvergenceWarning
 
 from mlfund._check import limited_threads
@@ -114,7 +114,7 @@ def train_lbfgs(estimator: Any, module: MLP, objective: Objective, rows: DeviceR
             stacklevel=4,
         )
     if estimator.verbose:
-        print(f"lbfgs: {found.n_iter} iterations, loss = {found.loss:.8f}")  # noqa: T201
+        sys.stdout.write(f"lbfgs: {found.n_iter} iterations, loss = {found.loss:.8f}\n")
     return Outcome(found.n_iter, found.loss)
 
 
@@ -172,8 +172,8 @@ def train_stochastic(
     return _close(estimator, engine, rows, guard, plateau, progress, entry.name)
 
 
-def _own_callbacks(estimator: Any, progress: Progress) -> list[Callback]:
-    callbacks: list[Callback] = []
+def _own_callbacks(estimator: Any, progress: Progress) -> list[Any]:
+    callbacks: list[Any] = []
     if estimator.verbose:
         callbacks.append(ProgressText())
     if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
@@ -216,7 +216,7 @@ def _close(
         _report_divergence(rows, guard, on_score=plateau.on_score)
     elif engine.stop_reason_ is not None:
         if estimator.verbose:
-            print(f"{engine.stop_reason_} Stopping.")  # noqa: T201
+            sys.stdout.write(f"{engine.stop_reason_} Stopping.\n")
     elif len(epochs) == estimator.max_iter:
         warnings.warn(
             f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
@@ -233,7 +233,7 @@ def _close(
     else:
         progress.best_loss = plateau.best
     first = len(progress.history)
-    progress.history += [{**row, "epoch": first + 1 + i} for i, row in enumerate(epochs)]
+    progress.history += [{"epoch": first + 1 + i, **row} for i, row in enumerate(epochs)]
     progress.optimizer = {
         "name": optimizer_name,
         "lr": float(engine.optimizer_.param_groups[0]["lr"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -171,7 +171,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
@@ -307,7 +307,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             proba: np.ndarray = softmax(raw, axis=1)
             return proba
         positive = expit(raw)
-        return positive if self._target_kind == "multilabel" else np.hstack([1 - positive, positive])
+        return (
+            positive if self._target_kind == "multilabel" else np.hstack([1 - positive, positive])
+        )
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithms of `predict_proba`."""
@@ -513,7 +515,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "poisson"})],
     }

@@ -79,7 +79,9 @@ ACTIVATIONS: dict[str, Activation] = {
     entry.name: entry
     for entry in (
         Activation("identity", _identity, _identity, _leave, _leave),
-        Activation("logistic", torch.sigmoid, torch.sigmoid_, _logistic_backward_, _logistic_numpy_),
+        Activation(
+            "logistic", torch.sigmoid, torch.sigmoid_, _logistic_backward_, _logistic_numpy_
+        ),
         Activation("tanh", torch.tanh, torch.tanh_, _tanh_backward_, _tanh_numpy_),
         Activation("relu", torch.relu, torch.relu_, _relu_backward_, _relu_numpy_),
     )

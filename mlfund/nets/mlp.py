@@ -93,9 +93,9 @@ class MLP(nn.Module):
         return Backprop(self, loss_gradient)
 
     def coefs(self) -> list[np.ndarray]:
-        """Copies of the weights as numpy arrays, each (fan_in, fan_out)."""
+        """Return copies of the weights as numpy arrays, each (fan_in, fan_out)."""
         return [w.detach().cpu().numpy().copy() for w in self.weights]
 
     def intercepts(self) -> list[np.ndarray]:
-        """Copies of the biases as numpy arrays, each (fan_out,)."""
+        """Return copies of the biases as numpy arrays, each (fan_out,)."""
         return [b.detach().cpu().numpy().copy() for b in self.biases]

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ def problem(loss_name, activation="tanh", hidden=(4, 5), weighted=True, dropout=
     rng = np.random.default_rng(seed)
     width, make_target = TARGETS[loss_name]
     sizes = [3, *hidden, width]
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(pairwise(sizes))
     net = MLP(
         [rng.normal(size=pair) for pair in pairs],
         [rng.normal(size=pair[1]) for pair in pairs],
@@ -112,9 +114,7 @@ def test_flat_parameters_share_memory_and_split_weights_from_biases():
     net, *_ = problem("squared_error")
     before = [parameter.detach().clone() for parameter in net.parameters()]
     flat = FlatParameters(net.parameters())
-    assert all(
-        torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
     assert len(flat.weights) == sum(w.numel() for w in net.weights)
     snapshot = flat.snapshot()
     flat.weights.zero_()

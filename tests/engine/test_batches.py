@@ -31,9 +31,7 @@ def test_an_epoch_has_every_row_once_in_order(monkeypatch, sparse, block_bytes):
     data = rows(weight=weight, sparse=sparse)
     order = np.random.RandomState(0).permutation(23)
     seen = 0
-    for batch, part in zip(
-        Batches(data, 5, lambda: order), gen_batches(23, 5), strict=True
-    ):
+    for batch, part in zip(Batches(data, 5, lambda: order), gen_batches(23, 5), strict=True):
         X, y = batch
         expected = order[part]
         np.testing.assert_array_equal(y.numpy(), expected)

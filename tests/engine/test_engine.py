@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, GradientNormClipping, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+)
 
 from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.callbacks import FiniteGuard, StopOnPlateau, in_order
@@ -127,7 +133,9 @@ def test_a_module_without_backprop_trains_through_autograd():
     ).double()
     start = [parameter.detach().numpy().copy() for parameter in torch_net.parameters()]
     twin = MLP([start[0].T.copy(), start[2].T.copy()], [start[1], start[3]])
-    curves = [make_engine(net).partial_fit(data()).history[:, "train_loss"] for net in (torch_net, twin)]
+    curves = [
+        make_engine(net).partial_fit(data()).history[:, "train_loss"] for net in (torch_net, twin)
+    ]
     np.testing.assert_allclose(*curves, rtol=1e-10)
 
 
@@ -228,7 +236,9 @@ def test_skorch_callbacks_work_unchanged():
 
 def test_validation_loss_and_score_are_recorded_in_evaluation_mode():
     valid = DeviceRows(X[:20], Y[:20])
-    module = MLP([RNG.normal(size=(4, 8)), RNG.normal(size=(8, 3))], [np.zeros(8), np.zeros(3)], dropout=0.5)
+    module = MLP(
+        [RNG.normal(size=(4, 8)), RNG.normal(size=(8, 3))], [np.zeros(8), np.zeros(3)], dropout=0.5
+    )
     engine = make_engine(module, valid=valid, score=lambda raw, rows: float(raw.sum()))
     engine.partial_fit(data())
     module.eval()
