@@ -24,7 +24,8 @@ def ranks(name: str, values: Any, n_rows: int) -> np.ndarray:
         raise ValueError(f"{name} must have one value a row ({n_rows}); got {len(column)}.")
     n_missing = sum(map(_is_missing, column)) if column.dtype == object else _count_nan(column)
     if n_missing:
-        raise ValueError(f"{name} has {n_missing} missing values; fill or drop them.")
+        values_are = "value is" if n_missing == 1 else "values are"
+        raise ValueError(f"{n_missing} {values_are} missing in {name}; fill or drop them.")
     if column.dtype != object:
         return np.unique(column, return_inverse=True)[1]
     # Sorting the distinct values only: Python compares objects slowly.

@@ -239,7 +239,7 @@ class _Notes:
         """Return how many folds there can be, with a note when that is fewer."""
         if available < 2:
             raise ValueError(
-                f"At least 2 {what} are needed to make folds; there is {available}. "
+                f"At least 2 {what} are needed to make folds; found {available}. "
                 "Give more rows or use a single holdout."
             )
         if available < n_folds:

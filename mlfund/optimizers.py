@@ -297,6 +297,13 @@ class Adam(Optimizer):
         Added to the denominator.
     weight_decay : float, default=0.0
         L2 penalty added to the gradient.
+
+    Notes
+    -----
+    scikit-learn adds epsilon before it corrects the second moment, torch after: there
+    epsilon acts as epsilon / sqrt(1 - beta_2^t), 32 times larger at the first step.
+    For gradients around 1 the paths differ by 4e-7 over 50 steps of 0.05; the places
+    only matter where gradients are about as small as epsilon.
     """
 
     name: ClassVar[str] = "adam"
