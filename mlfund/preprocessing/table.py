@@ -323,7 +323,7 @@ class TablePreprocessor(VersionStamped, TransformerMixin, BaseEstimator):
             validate_data(self, X, reset=reset, skip_check_array=True)
         elif reset:
             self.n_features_in_ = len(table.names)
-            vars(self).pop("feature_names_in_", None)
+            self.__dict__.pop("feature_names_in_", None)
         if not reset and n_strings < len(table.names) and table.names != self.columns_:
             raise ValueError(
                 f"The columns of X, {table.names[:5]} ..., are not those of fit, "
@@ -383,9 +383,11 @@ def _csr(indices: np.ndarray, values: np.ndarray, width: int) -> sparse.csr_arra
     """Build CSR from the entries of each row; index -1 is no entry."""
     entries = (indices >= 0) & (values != 0)
     bounds = np.append(0, np.cumsum(entries.sum(axis=1)))
-    return sparse.csr_array(
-        (values[entries], indices[entries], bounds), shape=(len(indices), width)
-    )
+    # Estimators in C take 32-bit indices only.
+    narrow = np.int32 if bounds[-1] <= np.iinfo(np.int32).max else np.int64
+    columns = indices[entries].astype(narrow)
+    shape = (len(indices), width)
+    return sparse.csr_array((values[entries], columns, bounds.astype(narrow)), shape=shape)
 
 
 def _is_wide(parts: list[Part]) -> bool:

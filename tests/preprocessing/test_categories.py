@@ -235,6 +235,7 @@ def test_sparse_equals_dense(words, X):
     found = thin.transform(X)
     assert isinstance(found, sparse.csr_array)
     assert found.has_canonical_format
+    assert found.indices.dtype == found.indptr.dtype == np.int32
     np.testing.assert_array_equal(found.toarray(), dense.transform(X))
 
 
