@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from mlfund._check import preserved_torch_state, resolve_device
 from mlfund._engine.data import DeviceRows
 from mlfund._engine.objective import Objective
+from mlfund._version_stamp import VersionStamped
 from mlfund.estimators import _mlp_spec as spec
 from mlfund.estimators._mlp_training import (
     Outcome,
@@ -32,7 +33,7 @@ from mlfund.nets.activations import ACTIVATIONS
 from mlfund.nets.mlp import MLP
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(VersionStamped, BaseEstimator, ABC):
     """A multilayer perceptron behind scikit-learn's interface; see the subclasses."""
 
     _parameter_constraints: dict[str, list[Any]] = spec.CONSTRAINTS
