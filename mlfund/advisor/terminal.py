@@ -104,7 +104,10 @@ class ProgressDisplay:
 
 def _left(event: ProgressEvent) -> str:
     seconds = event.seconds_left_estimate
-    return "" if seconds is None else f"about {duration(round(max(seconds, 1)))} left"
+    if seconds is None or event.done >= event.total:
+        return ""
+    whole = max(round(seconds), 1)
+    return f"about {f'{whole} s' if whole < 60 else duration(whole)} left"
 
 
 def _rich_bar(stream: IO[str]) -> Any:

@@ -78,6 +78,12 @@ def test_progress_without_an_estimate():
     assert stream.getvalue() == "[0/3] profile (200 ms so far)\n"
 
 
+def test_progress_at_the_end():
+    stream = io.StringIO()
+    ProgressDisplay(stream)(ProgressEvent(3, 3, "done", 47.0, 0.0))
+    assert stream.getvalue() == "[3/3] done (47.0 s so far)\n"
+
+
 def test_quiet_progress():
     stream = Terminal()
     with ProgressDisplay(stream, quiet=True) as display:

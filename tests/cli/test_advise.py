@@ -131,8 +131,8 @@ def test_quiet_leaves_warnings_only(run, churn, fake_advise):
 def test_progress_is_a_line_a_step_where_there_is_no_terminal(run, churn, fake_advise):
     lines = run("advise", churn, "--target", "churned").err.splitlines()
     assert lines[:2] == [
-        "[0/3] model 0 [bold] (0.00 ms so far, about 3.0 s left)",
-        "[1/3] model 1 [bold] (1.5 s so far, about 2.0 s left)",
+        "[0/3] model 0 [bold] (0.00 ms so far, about 3 s left)",
+        "[1/3] model 1 [bold] (1.5 s so far, about 2 s left)",
     ]
 
 
