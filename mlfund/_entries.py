@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-from mlfund._check import check_choice
+from mlfund._check import check_choice, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,4 +68,9 @@ def _refuse_option(concept: str, entry: Entry, option: str) -> None:
     allowed = entry.option_names()
     if not allowed:
         raise ValueError(f"The {concept} {entry.name!r} takes no options; got {option!r}.")
-    check_choice(f"option of the {concept} {entry.name!r}", option, allowed)
+    message = (
+        f"The {concept} {entry.name!r} has no option {option!r}; "
+        f"allowed are {', '.join(map(repr, allowed))}."
+    )
+    suggestion = nearest(option, allowed)
+    raise ValueError(message + (f" Did you mean {suggestion!r}?" if suggestion else ""))

@@ -136,7 +136,11 @@ def test_table_is_keyed_by_the_names_of_its_entries():
         ("elastic_net", {}, "Did you mean 'elasticnet'"),
         ("l2", {"alpha": -1}, "alpha must be a finite number at least 0"),
         ("elasticnet", {"l1_ratio": 1.5}, "l1_ratio must lie between 0 and 1"),
-        ("l1", {"l1_ratio": 0.5}, "option of the penalty 'l1'='l1_ratio' is not known"),
+        (
+            "l1",
+            {"l1_ratio": 0.5},
+            "The penalty 'l1' has no option 'l1_ratio'; allowed are 'alpha'.",
+        ),
     ],
 )
 def test_get_penalty_says_what_is_wrong(name, options, message):
