@@ -90,9 +90,8 @@ class _Run:
         from mlfund.advisor import advise
         from mlfund.advisor.terminal import ProgressDisplay
 
-        progress = ProgressDisplay(quiet=self.quiet)
         try:
-            with progress:
+            with ProgressDisplay(quiet=self.quiet) as progress:
                 advice = advise(
                     X,
                     y,
@@ -114,11 +113,6 @@ class _Run:
                 )
         except KeyboardInterrupt:
             return self.interrupted()
-        except ValueError as error:
-            if progress.started:
-                raise
-            # nothing has run yet: this is a check of the arguments, such as metric and task
-            raise UsageError(str(error)) from error
         return self.finish(advice, options)
 
     def write_checkpoint(self, advice: Advice) -> None:

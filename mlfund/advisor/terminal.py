@@ -41,17 +41,11 @@ class ProgressDisplay:
         Where to write; standard error by default, so that standard output stays clean.
     quiet : bool, default=False
         Show nothing.
-
-    Attributes
-    ----------
-    started : bool
-        Whether an event has come.
     """
 
     def __init__(self, stream: IO[str] | None = None, *, quiet: bool = False) -> None:
         self.stream = sys.stderr if stream is None else stream
         self.quiet = quiet
-        self.started = False
         self._bar: Any = None
         self._task: Any = None
         self._last = ""
@@ -75,7 +69,6 @@ class ProgressDisplay:
 
     def __call__(self, event: ProgressEvent) -> None:
         """Show one event."""
-        self.started = True
         if self.quiet:
             return
         if self._bar is None:
