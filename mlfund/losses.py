@@ -54,6 +54,11 @@ class Loss(Entry):
         the mean for regression losses, except "poisson", the sum for the others.
         scikit-learn nevertheless descends the *sum* for squared errors; multiply the
         loss by k for its gradients.
+    canonical : bool
+        Whether the derivative of each output's loss in the raw score is
+        ``inverse_link(raw) - y`` (with y one-hot for class codes), so that a gradient
+        can be had in closed form. A subclass that overrides the loss is not canonical
+        unless it says so itself.
     inverse_link : callable or None
         Maps raw scores to the mean or to probabilities; None where the raw score has
         no such reading, and then there is no ``predict_proba``.
@@ -63,6 +68,13 @@ class Loss(Entry):
     soft_targets: ClassVar[bool] = False
     reduction: ClassVar[Literal["pointwise", "batch"]] = "pointwise"
     over_outputs: ClassVar[Literal["mean", "sum"]] = "mean"
+    canonical: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        overrides = {"elementwise", "value", "inverse_link"} & cls.__dict__.keys()
+        if overrides and "canonical" not in cls.__dict__:
+            cls.canonical = False
 
     @property
     def inverse_link(self) -> Link | None:
@@ -200,6 +212,7 @@ class BinaryLogLoss(Loss):
     """Cross-entropy of one raw score, the log-odds of the positive class."""
 
     name: ClassVar[str] = "log_loss_binary"
+    canonical: ClassVar[bool] = True
     target: ClassVar[Target] = "binary"
     soft_targets: ClassVar[bool] = True
     over_outputs: ClassVar[Literal["mean", "sum"]] = "sum"
@@ -227,6 +240,7 @@ class MultinomialLogLoss(Loss):
     """Cross-entropy of k raw scores under the softmax."""
 
     name: ClassVar[str] = "log_loss_multinomial"
+    canonical: ClassVar[bool] = True
     target: ClassVar[Target] = "multiclass"
     soft_targets: ClassVar[bool] = True
     over_outputs: ClassVar[Literal["mean", "sum"]] = "sum"
@@ -274,6 +288,7 @@ class SquaredError(_Regression):
     """Half the squared error; the prediction is the mean."""
 
     name: ClassVar[str] = "squared_error"
+    canonical: ClassVar[bool] = True
 
     def elementwise(self, raw: Tensor, y: Tensor) -> Tensor:
         """Return (raw - y)^2 / 2."""
@@ -340,6 +355,7 @@ class Poisson(Loss):
     """Half the Poisson deviance with a log link, 0 for a perfect prediction."""
 
     name: ClassVar[str] = "poisson"
+    canonical: ClassVar[bool] = True
     target: ClassVar[Target] = "nonnegative"
     over_outputs: ClassVar[Literal["mean", "sum"]] = "sum"
 

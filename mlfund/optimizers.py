@@ -233,7 +233,7 @@ class Adagrad(Optimizer):
 
     name: ClassVar[str] = "adagrad"
     torch_class: ClassVar[type[Any]] = torch.optim.Adagrad
-    # torch 2.13 has this kernel for the CPU and not for every accelerator.
+    # The kernel for CUDA is newer than the oldest torch that mlfund supports.
     fused_devices: ClassVar[frozenset[str]] = frozenset({"cpu"})
     epsilon: float = 1e-10
     weight_decay: float = 0.0

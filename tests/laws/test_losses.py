@@ -66,6 +66,19 @@ def test_gradient_is_that_of_finite_differences(loss, soft):
 
 
 @every_loss
+def test_canonical_is_declared_where_the_gradient_is_prediction_minus_target(loss):
+    raw, y = draw(loss, 14)
+    raw.requires_grad_(True)
+    (gradient,) = torch.autograd.grad(loss.value(raw, y).sum(), raw)
+    if loss.over_outputs == "mean":
+        gradient = gradient * raw.shape[1]
+    onehot = torch.nn.functional.one_hot(y, K) if loss.target == "multiclass" else y
+    link = loss.inverse_link
+    closed = link is not None and torch.allclose(gradient, link(raw) - onehot, rtol=1e-10)
+    assert loss.canonical == closed
+
+
+@every_loss
 def test_a_row_does_not_see_the_others(loss):
     assert loss.reduction == "pointwise"
     raw, y = draw(loss, 2)
@@ -346,4 +359,5 @@ def test_a_subclass_written_by_a_user_is_accepted_as_an_instance():
 
     mine = Cubed()
     assert get_loss(mine) is mine
+    assert not mine.canonical
     assert mine.value(torch.tensor([[2.0]]), torch.tensor([[0.0]])) == 8
