@@ -28,7 +28,7 @@ COMPETITORS = {
     "scikit-learn": column_transformer.make,
     "skrub": skrub_vectorizer.make,
 }
-REPEATS, ROUNDS_OF_ONE_ROW = 5, 200
+REPEATS, ROUNDS_OF_ONE_ROW = 5, 50
 MOST_SECONDS, MOST_MS_ONE_ROW = 0.5, 3.0
 
 

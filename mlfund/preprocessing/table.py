@@ -79,7 +79,7 @@ class TablePreprocessor(VersionStamped, TransformerMixin, BaseEstimator):
     add_indicator : bool, default=True
         With `impute`, add a 0/1 output for each numeric, boolean or datetime column that has
         missing values in fit. For categories "missing" is a level anyway.
-    text_components : int, default=32
+    text_components : int, default=64
         Outputs of a text column, at most.
     kinds : mapping of column to kind, default=None
         Overrides the kind found: "numeric", "boolean", "categorical", "datetime", "text", or
@@ -153,7 +153,7 @@ class TablePreprocessor(VersionStamped, TransformerMixin, BaseEstimator):
         numeric_scaling: Literal["standard", "robust"] | None = "standard",
         impute: bool = True,
         add_indicator: bool = True,
-        text_components: int = 32,
+        text_components: int = 64,
         kinds: Mapping[Hashable, str] | None = None,
         sparse_output: bool | Literal["auto"] = "auto",
         dtype: str | None = None,

@@ -18,7 +18,7 @@ def words():
         {
             "few": rng.choice([*"abcdef"], 210),
             "many": [f"level {i}" for i in unequal],
-            "gaps": rng.choice(np.array(["x", "y", None], dtype=object), 210),
+            "gaps": rng.choice(np.array(["x", "y", np.nan], dtype=object), 210),
         }
     )
 
