@@ -233,7 +233,7 @@ class Adagrad(Optimizer):
 
     name: ClassVar[str] = "adagrad"
     torch_class: ClassVar[type[Any]] = torch.optim.Adagrad
-    # The kernel for CUDA is newer than the oldest torch that mlfund supports.
+    # Measured on the CPU; elsewhere foreach, which every supported torch has.
     fused_devices: ClassVar[frozenset[str]] = frozenset({"cpu"})
     epsilon: float = 1e-10
     weight_decay: float = 0.0
