@@ -92,8 +92,9 @@ class FlatOptimizer:
         self.state = state
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """Flatten the parameters of all groups and build the optimizer on the result."""
-        self.parameters = FlatParameters(p for group in groups for p in group["params"])
+        """Flatten the parameters that are not frozen and build the optimizer on the result."""
+        everything = [p for group in groups for p in group["params"]]
+        self.parameters = FlatParameters(p for p in everything if p.requires_grad)
         optimizer = self.build([self.parameters.flat], lr)
         if self.state:
             state = {key: torch.from_numpy(np.array(value)) for key, value in self.state.items()}

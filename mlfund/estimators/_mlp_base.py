@@ -137,7 +137,7 @@ class BaseMLP(VersionStamped, BaseEstimator, ABC):
                 score=None if valid is None else self._validation_score,
                 random_state=random_state,
                 progress=progress,
-                n_epochs=1 if incremental else self.max_iter,
+                incremental=incremental,
             )
 
     def _row_weights(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
@@ -181,6 +181,7 @@ class BaseMLP(VersionStamped, BaseEstimator, ABC):
         first: bool,
     ) -> MLP:
         if not first:
+            self._check_same_layers(sizes)
             coefs = [coef.astype(dtype, copy=False) for coef in self.coefs_]
             intercepts = [b.astype(dtype, copy=False) for b in self.intercepts_]
         elif self.initializer is None:
@@ -194,6 +195,14 @@ class BaseMLP(VersionStamped, BaseEstimator, ABC):
             coefs, intercepts, activation=self.activation, dropout=rates, generator=generator
         )
         return module.to(device)
+
+    def _check_same_layers(self, sizes: list[int]) -> None:
+        before = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        if before != sizes:
+            raise ValueError(
+                f"A training goes on from a net of {before} units a layer, and the parameters "
+                f"now ask for {sizes}; call fit with warm_start=False to start anew."
+            )
 
     def _start(
         self, sizes: list[int], random_state: np.random.RandomState, dtype: np.dtype[Any]
@@ -211,13 +220,13 @@ class BaseMLP(VersionStamped, BaseEstimator, ABC):
 
     def _progress_so_far(self) -> Progress:
         """Return what an earlier training left for the next one."""
+        best_loss = getattr(self, "best_loss_", None)
+        best_score = getattr(self, "best_validation_score_", None)
         return Progress(
             t=self.t_,
             stale=self._no_improvement_count,
-            best_loss=np.inf if getattr(self, "best_loss_", None) is None else self.best_loss_,
-            best_score=-np.inf
-            if getattr(self, "best_validation_score_", None) is None
-            else self.best_validation_score_,
+            best_loss=np.inf if best_loss is None else best_loss,
+            best_score=-np.inf if best_score is None else best_score,
             loss_curve=list(getattr(self, "loss_curve_", [])),
             scores=list(getattr(self, "validation_scores_", None) or []),
             history=list(self._epochs),

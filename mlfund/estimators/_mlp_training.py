@@ -26,7 +26,7 @@ from mlfund._engine.callbacks import (
 )
 from mlfund._engine.data import DeviceRows
 from mlfund._engine.lbfgs import minimize_lbfgs
-from mlfund._engine.net import Engine, Score
+from mlfund._engine.net import Engine, Score, StepRule
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, export_state
 from mlfund._engine.rules import follow_schedule
@@ -37,6 +37,7 @@ from mlfund.estimators._mlp_spec import (
 )
 from mlfund.nets.mlp import MLP
 from mlfund.penalties import get_penalty
+from mlfund.schedules import Adaptive
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values "
@@ -74,6 +75,19 @@ class Progress:
     scores: list[float] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
     optimizer: dict[str, Any] = field(default_factory=dict)
+
+    def advance(self, epochs: list[dict[str, float]], n_rows: int, plateau: StopOnPlateau) -> None:
+        """Add the epochs of a training over so many rows."""
+        self.t += n_rows * len(epochs)
+        self.stale = plateau.stale
+        self.loss_curve += [row["train_loss"] for row in epochs]
+        if plateau.on_score:
+            self.best_score = plateau.best
+            self.scores += [row["valid_score"] for row in epochs]
+        else:
+            self.best_loss = plateau.best
+        first = len(self.history) + 1
+        self.history += [{"epoch": first + i, **row} for i, row in enumerate(epochs)]
 
 
 @dataclass(frozen=True)
@@ -128,20 +142,13 @@ def train_stochastic(
     score: Score | None,
     random_state: np.random.RandomState,
     progress: Progress,
-    n_epochs: int,
+    incremental: bool,
 ) -> Outcome:
-    """Train by epochs over mini-batches; `progress` is brought up to date."""
-    n = len(rows)
-    batch_size = _batch_size(estimator.batch_size, n)
-    flop = _flop(module, batch_size)
+    """Train by epochs over mini-batches, one if `incremental`; bring `progress` up to date."""
     entry, rules = optimizer_and_rules(estimator)
     carried = progress.optimizer if progress.optimizer.get("name") == entry.name else {}
-    schedule = schedule_of(estimator)
-    steps_per_epoch = -(-n // batch_size)
-    if schedule is not None and not schedule.adaptive:
-        total_steps = estimator.max_iter * steps_per_epoch
-        lr = estimator.learning_rate_init
-        rules.append(follow_schedule(schedule, lr, total_steps, n, steps_per_epoch))
+    batch_size = _batch_size(estimator.batch_size, len(rows))
+    flop = _flop(module, batch_size)
     guard = FiniteGuard()
     plateau = _plateau(estimator, progress, on_score=valid is not None)
     engine = Engine(
@@ -150,12 +157,12 @@ def train_stochastic(
         optimizer=FlatOptimizer(entry.build, carried.get("state")),
         lr=carried.get("lr", estimator.learning_rate_init),
         batch_size=batch_size,
-        max_epochs=n_epochs,
-        order=ShuffledOrder(n, random_state) if estimator.shuffle else None,
+        max_epochs=1 if incremental else estimator.max_iter,
+        order=ShuffledOrder(len(rows), random_state) if estimator.shuffle else None,
         valid=valid,
         score=score,
         penalty=get_penalty("l2", alpha=float(estimator.alpha)) if estimator.alpha else None,
-        rules=rules,
+        rules=[*_schedule_rules(estimator, len(rows), batch_size), *rules],
         callbacks=[
             guard,
             RecordLearningRate(),
@@ -169,7 +176,31 @@ def train_stochastic(
     engine.n_steps_ = carried.get("steps", 0)
     with limited_threads(flop):
         engine.partial_fit(rows)
-    return _close(estimator, engine, rows, guard, plateau, progress, entry.name)
+    epochs = [_row(row) for row in engine.history]
+    if guard.bad_epoch_ is not None:
+        _report_divergence(rows, guard, on_score=plateau.on_score)
+    elif not incremental:
+        _report_end(estimator, engine)
+    progress.advance(epochs, len(rows), plateau)
+    progress.optimizer = {
+        "name": entry.name,
+        "lr": float(engine.optimizer_.param_groups[0]["lr"]),
+        "steps": engine.n_steps_,
+        "state": export_state(engine.optimizer_),
+    }
+    losses = [row["train_loss"] for row in epochs]
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    return Outcome(len(epochs), finite[-1] if finite else losses[-1])
+
+
+def _schedule_rules(estimator: Any, n: int, batch_size: int) -> list[StepRule]:
+    schedule = schedule_of(estimator)
+    if schedule is None or schedule.adaptive:
+        return []
+    steps_per_epoch = -(-n // batch_size)
+    total_steps = estimator.max_iter * steps_per_epoch
+    lr = estimator.learning_rate_init
+    return [follow_schedule(schedule, lr, total_steps, n, steps_per_epoch)]
 
 
 def _own_callbacks(estimator: Any, progress: Progress) -> list[Any]:
@@ -180,7 +211,7 @@ def _own_callbacks(estimator: Any, progress: Progress) -> list[Any]:
         lr = estimator.learning_rate_init
         callbacks.append(InverseScaling(lr, estimator.power_t, progress.t))
     schedule = schedule_of(estimator)
-    if schedule is not None and schedule.adaptive:
+    if isinstance(schedule, Adaptive):
         callbacks.append(FollowAdaptive(schedule, estimator.learning_rate_init))
     return callbacks
 
@@ -200,48 +231,17 @@ def _plateau(estimator: Any, progress: Progress, *, on_score: bool) -> StopOnPla
     )
 
 
-def _close(
-    estimator: Any,
-    engine: Engine,
-    rows: DeviceRows,
-    guard: FiniteGuard,
-    plateau: StopOnPlateau,
-    progress: Progress,
-    optimizer_name: str,
-) -> Outcome:
-    """Bring `progress` up to date and say how the training went."""
-    epochs = [_row(row) for row in engine.history]
-    losses = [row["train_loss"] for row in epochs]
-    if guard.bad_epoch_ is not None:
-        _report_divergence(rows, guard, on_score=plateau.on_score)
-    elif engine.stop_reason_ is not None:
-        if estimator.verbose:
-            sys.stdout.write(f"{engine.stop_reason_} Stopping.\n")
-    elif len(epochs) == estimator.max_iter:
+def _report_end(estimator: Any, engine: Engine) -> None:
+    """Say why a training ended: in words if it is `verbose`, a warning if epochs ran out."""
+    if engine.stop_reason_ is None:
         warnings.warn(
             f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
             "optimization hasn't converged yet.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
-    progress.t += len(rows) * len(epochs)
-    progress.stale = plateau.stale
-    progress.loss_curve += losses
-    if plateau.on_score:
-        progress.best_score = plateau.best
-        progress.scores += [row["valid_score"] for row in epochs]
-    else:
-        progress.best_loss = plateau.best
-    first = len(progress.history)
-    progress.history += [{"epoch": first + 1 + i, **row} for i, row in enumerate(epochs)]
-    progress.optimizer = {
-        "name": optimizer_name,
-        "lr": float(engine.optimizer_.param_groups[0]["lr"]),
-        "steps": engine.n_steps_,
-        "state": export_state(engine.optimizer_),
-    }
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    return Outcome(len(epochs), finite[-1] if finite else losses[-1])
+    elif estimator.verbose:
+        sys.stdout.write(f"{engine.stop_reason_} Stopping.\n")
 
 
 def _row(epoch: Any) -> dict[str, float]:

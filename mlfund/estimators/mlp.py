@@ -291,6 +291,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         MLPClassifier
             The estimator itself.
         """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all rows at once and partial_fit sees some; "
+                "give the weights as a dict, for instance from "
+                "sklearn.utils.class_weight.compute_class_weight."
+            )
         self._learn_classes_once(y, classes)
         fitted: MLPClassifier = self._fit(X, y, sample_weight, incremental=True)
         return fitted

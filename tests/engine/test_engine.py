@@ -139,6 +139,16 @@ def test_a_module_without_backprop_trains_through_autograd():
     np.testing.assert_allclose(*curves, rtol=1e-10)
 
 
+def test_frozen_parameters_stay():
+    engine = make_engine(optimizer="adamw")
+    engine.module.weights[0].requires_grad_(False)
+    before = engine.module.coefs()
+    engine.module.register_forward_hook(lambda *_: None)  # autograd, where freezing means something
+    engine.partial_fit(data())
+    np.testing.assert_array_equal(engine.module_.coefs()[0], before[0])
+    assert not np.array_equal(engine.module_.coefs()[1], before[1])
+
+
 def test_weights_count_as_repetitions():
     weight = np.tile([1.0, 2.0, 3.0], 20)
     repeated = np.repeat(np.arange(60), weight.astype(int))

@@ -244,6 +244,8 @@ def test_partial_fit_errors():
         model.partial_fit(X3, Y3, classes=[0, 1])
     with pytest.raises(ValueError, match=r"`y` has classes not in"):
         model.partial_fit(X3, Y3 + 1)
+    with pytest.raises(ValueError, match="needs all rows at once"):
+        MLPClassifier(class_weight="balanced").partial_fit(X3, Y3, classes=[0, 1, 2])
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
     failed = MLPClassifier()
     with pytest.raises(ValueError, match=r"`y` has classes not in"):
@@ -262,6 +264,13 @@ def test_warm_start_is_scikit_learns(solver):
     if solver != "lbfgs":
         assert_same_training(ours, theirs)
         assert list(ours.history_["epoch"]) == list(range(1, 13))
+
+
+def test_going_on_with_other_layers_is_refused():
+    model = MLPClassifier((5,), **SHORT, warm_start=True).fit(X3, Y3)
+    with pytest.raises(ValueError, match=r"goes on from a net of \[12, 5, 3\].*\[12, 6, 3\]"):
+        model.set_params(hidden_layer_sizes=(6,)).fit(X3, Y3)
+    assert model.predict(X3).shape == (250,)
 
 
 def test_early_stopping_keeps_the_best_weights():
@@ -638,6 +647,17 @@ def test_a_batch_size_above_the_rows_is_clipped():
         model = MLPClassifier(**SHORT, batch_size=1000).fit(X2, Y2)
     reference = MLPClassifier(**SHORT, batch_size=250).fit(X2, Y2)
     assert model.loss_curve_ == reference.loss_curve_
+
+
+def test_who_is_warned_of_the_end():
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(10\) reached"):
+        MLPClassifier(**SHORT).fit(X2, Y2)
+    with pytest.warns(ConvergenceWarning, match=r"lbfgs failed to converge after 3 iterations"):
+        MLPClassifier(solver="lbfgs", max_iter=3, random_state=0).fit(X2, Y2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MLPClassifier(max_iter=1).partial_fit(X2, Y2, classes=[0, 1])
+        MLPClassifier(tol=10.0, n_iter_no_change=2, random_state=0).fit(X2, Y2)
 
 
 def test_verbose_prints_a_line_an_epoch(capsys):
