@@ -256,6 +256,9 @@ class BaseMLP(VersionStamped, BaseEstimator, ABC):
         self._optimizer_state = progress.optimizer
         self._epochs = progress.history
         if self.solver == "lbfgs":
+            # Curves of an earlier training by epochs would belong to other weights.
+            for name in spec.CURVES:
+                vars(self).pop(name, None)
             return
         self.loss_curve_ = progress.loss_curve
         self.best_loss_ = None if self.early_stopping else progress.best_loss

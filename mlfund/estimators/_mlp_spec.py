@@ -19,8 +19,12 @@ from mlfund.optimizers import Optimizer, get_optimizer
 from mlfund.schedules import Schedule, get_schedule
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
+# Attributes that only a training by epochs has.
+CURVES = ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
 PRECISIONS = ("input", "float64", "float32", "bf16", "mixed", "auto")
-# Below this work of a step, bf16's conversions cost more than its products save.
+# Work of a step from which bf16 pays. On an AMD EPYC with avx512_bf16 a bare loop in bf16
+# took 0.74 x one in float32 at 1.6e8 (784-128-10, batch 256), no better than the float32
+# pass without autograd, and 0.4 x at 1e9 (784-512-512-10).
 AUTOCAST_FLOP = 3e8
 
 CONSTRAINTS: dict[str, list[Any]] = {

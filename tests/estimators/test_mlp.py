@@ -143,6 +143,14 @@ def test_lbfgs_with_several_outputs_reaches_a_stationary_point():
     assert model.loss_ == pytest.approx(raw_loss + penalty, rel=1e-9)
 
 
+def test_a_refit_by_lbfgs_drops_the_curves_of_the_fit_before():
+    model = MLPClassifier(**SHORT).fit(X2, Y2)
+    model.set_params(solver="lbfgs").fit(X2, Y2)
+    assert not hasattr(model, "loss_curve_")
+    assert not hasattr(model, "best_loss_")
+    assert model.history_.empty
+
+
 def test_lbfgs_reads_rows_in_blocks(monkeypatch):
     whole = MLPClassifier(solver="lbfgs", **SHORT).fit(X3, Y3)
     monkeypatch.setattr("mlfund._engine.lbfgs.BLOCK_BYTES", 1)
