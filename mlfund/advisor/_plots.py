@@ -268,14 +268,14 @@ def importance_plot(importance: Sequence[Mapping[str, Any]], metric: MetricWords
     direction = "fall" if metric.greater_is_better else "rise"
     picture.x_axis(scale, 4, bottom, f"{direction} in {metric.label} when shuffled", 4)
     for i, entry in enumerate(entries):
-        picture.add(_bar(entry, scale, 4 + row * (i + 0.5), left))
+        picture.add(_bar(entry, scale, 4 + row * (i + 0.5), left, fixed=0.01 <= tops[0] < 100))
     picture.add(line(scale(0.0), 4, scale(0.0), bottom, "zero"))
     if n_more > 0:
         picture.add(text(0, bottom + 62, f"and {n_more} more columns that matter less", "tick"))
     return picture.svg()
 
 
-def _bar(entry: Mapping[str, Any], scale: Scale, y: float, left: float) -> Markup:
+def _bar(entry: Mapping[str, Any], scale: Scale, y: float, left: float, *, fixed: bool) -> Markup:
     name, mean, std = str(entry["feature"]), float(entry["mean"]), float(entry.get("std") or 0.0)
     begin, end = sorted((scale(0.0), scale(mean)))
     return group(
@@ -284,7 +284,7 @@ def _bar(entry: Mapping[str, Any], scale: Scale, y: float, left: float) -> Marku
             "rect", x=begin, y=y - 7, width=max(end - begin, 0.6), height=14.0, rx=2.0, class_="bar"
         ),
         line(scale(mean - std), y, scale(mean + std), y, "whisker") if std > 0 else None,
-        text(WIDTH, y + 4, number(mean, 4), "value", "end"),
+        text(WIDTH, y + 4, f"{mean:.4f}" if fixed else number(mean, 4), "value", "end"),
         class_="c-accent",
         title=f"{name}: {number(mean, 4)} ± {number(std, 4)}",
     )
@@ -335,7 +335,7 @@ def _on_axis(rows: list[ModelRow], extents: list[tuple[float, ...]]) -> list[Mod
             shown, key=lambda row: _span(shown, values) - _span(_without(shown, row), values)
         )
         rest = _without(shown, farthest)
-        if _span(shown, values) <= 5 * _span(rest, values) or len(rest) < len(rows) / 2:
+        if _span(shown, values) <= 3 * _span(rest, values) or len(rest) < len(rows) / 2:
             break
         shown = rest
     return shown

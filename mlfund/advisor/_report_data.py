@@ -142,7 +142,7 @@ def protocol_section(advice: Mapping[str, Any]) -> Markup:
         "repeats": str(protocol["repeats"]),
         "deciding metric": metric_words(protocol["metric"]).label,
         "practically equal within": number(protocol.get("practical_equivalence"), 4),
-        "seed": _value(protocol.get("seed")),
+        "seed": str(protocol.get("seed", "")),
         "each fit in a process of its own": _value(protocol.get("isolated")),
         "threads": _value(protocol.get("threads")),
         "time used": duration(budget.get("used_seconds")),
@@ -223,7 +223,9 @@ def _table(
 ) -> Markup:
     """Return a table whose columns from `first` up to `stop` are numbers."""
     kinds = ["n" if first <= i < stop else None for i in range(len(head))]
-    header = tag("tr", *(tag("th", name, class_=k) for name, k in zip(head, kinds, strict=True)))
+    header = tag(
+        "tr", *(tag("th", name, scope="col", class_=k) for name, k in zip(head, kinds, strict=True))
+    )
     body = [
         tag("tr", *(tag("td", cell, class_=k) for cell, k in zip(row, kinds, strict=True)))
         for row in rows
@@ -250,7 +252,8 @@ def _value(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:,.4g}"
+        whole = value.is_integer() or abs(value) >= 1e4
+        return f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:,.4g}"
     if isinstance(value, list):
         return ", ".join(_value(item) for item in value)
     return str(value)

@@ -107,12 +107,14 @@ th, td {
   padding: 0.5rem 0.6rem; text-align: left; border-bottom: 1px solid var(--line);
   vertical-align: top;
 }
-th { color: var(--soft); font-weight: 560; font-size: 0.82rem; white-space: nowrap; }
+th { color: var(--soft); font-weight: 560; font-size: 0.82rem; }
 tbody tr:last-child > * { border-bottom: 0; }
 tbody th { color: var(--ink); font-size: 0.9rem; }
 td small { display: block; color: var(--soft); font-weight: 400; }
 tbody th small { display: block; color: var(--soft); font-weight: 400; padding-left: 1.12rem; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+thead th { vertical-align: bottom; line-height: 1.3; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n, tbody th { white-space: nowrap; }
 tr.chosen > * { background: var(--accent-soft); }
 .chip {
   display: inline-block; padding: 0.05rem 0.55rem; border-radius: 1rem; font-size: 0.78rem;

@@ -238,7 +238,19 @@ def _leaderboard_section(rows: Sequence[ModelRow], metric: MetricWords) -> Marku
     head += [metric_words(key).label for key in others]
     head += ["fit", "one row", "peak memory", "size"]
     texts = {"model", "verdict"}
-    header = tag("tr", *(tag("th", name, class_=None if name in texts else "n") for name in head))
+    # hyphens that do not break, so that "log-loss" stays on one line
+    header = tag(
+        "tr",
+        *(
+            tag(
+                "th",
+                name.replace("-", "\N{NON-BREAKING HYPHEN}"),
+                scope="col",
+                class_=None if name in texts else "n",
+            )
+            for name in head
+        ),
+    )
     table = tag(
         "table",
         tag("thead", header),

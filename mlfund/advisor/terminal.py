@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -143,8 +144,9 @@ def print_advice(
             _print_leaderboard(console, rows, metric)
         _print_findings(console, advice)
         _print_files(console, files)
-    # rich fills lines with blanks up to the width
-    stream.write("\n".join(line.rstrip() for line in page.get().split("\n")))
+    # rich fills lines with blanks up to the width, and ends tables with a line of blanks
+    text = "\n".join(line.rstrip() for line in page.get().split("\n"))
+    stream.write(re.sub(r"\n{3,}", "\n\n", text))
 
 
 def _console(stream: IO[str]) -> Console:
