@@ -210,13 +210,20 @@ def all_numbers(levels: list[str]) -> bool:
     return not np.isnan(_parsed_numbers(np.array(words, dtype=object))).any()
 
 
-def date_format_of(levels: list[str]) -> str | None:
-    """Return the format of DATE_FORMATS that reads every level, or None."""
+def date_format_of(levels: list[str], *, of_all: bool = True) -> str | None:
+    """Return the first of DATE_FORMATS that reads every level, or None.
+
+    With ``of_all=False``, the one that reads most of them, None if that is none at all.
+    """
     words = [level for level in levels if level.strip().lower() not in MISSING_WORDS]
-    if not words or not all(_DATE_SHAPE.match(word) for word in words):
+    if of_all and not all(_DATE_SHAPE.match(word) for word in words):
         return None
     cells = pd.Series(words, dtype=object)
+    most, best = 0, None
     for form in DATE_FORMATS:
-        if pd.to_datetime(cells, format=form, errors="coerce", utc=True).notna().all():
-            return form
-    return None
+        n_read = int(pd.to_datetime(cells, format=form, errors="coerce", utc=True).notna().sum())
+        if n_read > most:
+            most, best = n_read, form
+        if n_read == len(words):
+            break
+    return best if most == len(words) or not of_all else None

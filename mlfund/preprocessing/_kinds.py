@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlfund._check import DataError
 from mlfund.preprocessing import _cells
 from mlfund.preprocessing._cells import Labels
 
@@ -58,9 +59,17 @@ def inspect_column(position: int, column: pd.Series, wanted: str | None) -> Colu
     if found is None:
         labels = _cells.read_labels(column)
         found, date_format = _kind_of_cells(column, labels)
+        if wanted == "datetime":
+            date_format = _cells.date_format_of(labels.levels, of_all=False) or ""
     kind = wanted or found
     cells = _read(kind, column, labels, date_format, _zone_of(column))
     if not _any_value(kind, cells):
+        if wanted and column.notna().any():
+            raise DataError(
+                f"kinds[{column.name!r}]={wanted!r}, but no value of that column can be read so "
+                f"(the first is {column.dropna().iloc[0]!r}); convert the column, or leave it out "
+                "of kinds."
+            )
         return Column(position, column.name, "empty")
     return Column(position, column.name, kind, cells, date_format, _zone_of(column))
 

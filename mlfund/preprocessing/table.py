@@ -107,7 +107,8 @@ class TablePreprocessor(VersionStamped, TransformerMixin, BaseEstimator):
     Raises
     ------
     DataError
-        If the table has no rows, no columns, columns of the same name, or no usable column.
+        If the table has no rows, no columns, columns of the same name, or no usable column, or if
+        no value of a column can be read as the kind that `kinds` asks for.
 
     See Also
     --------

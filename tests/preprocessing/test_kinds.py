@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from mlfund import TablePreprocessor
+from mlfund._check import DataError
 from tests.preprocessing.tables import KINDS_OF_EVERYTHING, everything
 
 CASES = [(name, kind) for kind, names in KINDS_OF_EVERYTHING.items() for name in names]
@@ -80,6 +81,21 @@ def test_override_to_datetime_reads_dates_kept_as_text():
     X = pd.DataFrame({"a": ["2020-01-01", "2020-01-03", "some day"]})
     table = TablePreprocessor(kinds={"a": "datetime"}, numeric_scaling=None).fit(X)
     assert table.transform(X)[:2, 0].tolist() == [18262, 18264]
+
+
+def test_override_to_datetime_takes_the_format_that_reads_most():
+    X = pd.DataFrame({"a": ["31/01/2020", "01/02/2020", "unknown"]})
+    table = TablePreprocessor(kinds={"a": "datetime"}, numeric_scaling=None).fit(X)
+    assert table.transform(X)[:2, 0].tolist() == [18292, 18293]
+
+
+@pytest.mark.parametrize("kind", ["numeric", "boolean", "datetime"])
+def test_override_that_reads_nothing_raises(kind):
+    X = pd.DataFrame({"a": ["yes", "no", None], "n": range(3)})
+    with pytest.raises(DataError, match=f"kinds\\['a'\\]='{kind}', but .*the first is 'yes'"):
+        TablePreprocessor(kinds={"a": kind}).fit(X)
+    # In a fold where the column happens to be all missing there is nothing to object to.
+    assert TablePreprocessor(kinds={"a": kind}).fit(X.assign(a=None)).column_kinds_["a"] == "empty"
 
 
 def test_kinds_of_array_columns():
