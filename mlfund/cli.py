@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return OK
     try:
-        return int(options.run(options))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return int(options.run(options))
     except KeyboardInterrupt:
         return _fail("Interrupted.", INTERRUPTED)
     except BrokenPipeError:
@@ -287,6 +290,11 @@ def _fail(message: object, code: int) -> int:
         f"mlfund: {'error: ' if code != INTERRUPTED else ''}{_sentence(message)}", file=sys.stderr
     )
     return code
+
+
+def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
+    """Show a warning of a library as one line, without the line of code that gave it."""
+    _warn(str(message))
 
 
 def _warn(message: str) -> None:

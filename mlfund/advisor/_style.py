@@ -10,7 +10,7 @@ STYLE = """
   --gradient_boosting: #c25a00; --neural_network: #7a3fb0; --pretrained: #0f7c86;
   --ensemble: #b02a6b;
 }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root {
     --page: #14171c; --card: #1c2027; --ink: #e8eaee; --soft: #a3abb8; --line: #323842;
     --accent: #82b1ff; --accent-soft: #1e2b40; --warn: #f0c26a; --warn-soft: #332a17;

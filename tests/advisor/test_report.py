@@ -163,7 +163,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_have_contrast(scheme):
-    light, dark = STYLE.split("@media (prefers-color-scheme: dark)")
+    light, dark = STYLE.split("@media screen and (prefers-color-scheme: dark)")
     colours = dict(re.findall(r"--([a-z_-]+): (#[0-9a-f]{6})", light if scheme == "light" else
                               dark.split("* {")[0]))  # fmt: skip
     for text in ("ink", "soft", "accent"):

@@ -1,5 +1,6 @@
 """The command `mlfund predict`: columns are matched, rows keep their order."""
 
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -116,6 +117,20 @@ def test_a_model_that_knows_no_columns(refused, tmp_path, churn):
 def test_predictions_that_cannot_be_written(refused, model, out):
     churn_frame().drop(columns="churned").to_csv("new.csv", index=False)
     assert "choose another --out" in refused("predict", "model.skops", "new.csv", "--out", out)
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_of_libraries_are_one_line(run, model, monkeypatch):
+    def warn(options):
+        warnings.warn("the file is\nold", UserWarning, stacklevel=1)
+        return model
+
+    monkeypatch.setattr("mlfund.persistence.load", warn)
+    churn_frame().drop(columns="churned").to_csv("new.csv", index=False)
+    before = warnings.showwarning
+    outcome = run("predict", "model.skops", "new.csv", "--out", "p.csv")
+    assert (outcome.code, outcome.err) == (0, "mlfund: warning: the file is old.\n")
+    assert warnings.showwarning is before
 
 
 def test_missing_arguments(refused):
