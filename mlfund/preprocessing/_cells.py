@@ -205,7 +205,7 @@ def read_texts(column: pd.Series) -> list[str]:
 def all_numbers(levels: list[str]) -> bool:
     """Say whether every level is a number, or a word for a missing one, and none is a code."""
     words = [level for level in levels if level.strip().lower() not in MISSING_WORDS]
-    if not words or any(_CODE_SHAPE.match(word) for word in words[:1000]):
+    if not words or any(_CODE_SHAPE.match(word) for word in words):
         return False
     return not np.isnan(_parsed_numbers(np.array(words, dtype=object))).any()
 

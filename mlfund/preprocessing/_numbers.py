@@ -69,6 +69,11 @@ class NumberBlock:
         self.n_kept_scaled = n_scaled
         return self
 
+    def renumber(self, used: np.ndarray) -> None:
+        """Expect the columns `used` only from now on; they hold all kept and marked ones."""
+        self.kept = np.searchsorted(used, self.kept)
+        self.marked = np.searchsorted(used, self.marked)
+
     @property
     def n_outputs(self) -> int:
         """Number of output columns: the kept ones, then the marks."""

@@ -146,12 +146,17 @@ def _fit_numbers(
     else:
         cells = np.stack([column.cells for column in chosen], axis=1)
     block = _number_block(n_numeric, settings).fit(cells)
-    part = Part("numbers", chosen, block, block.names(_names(chosen)), block.sources())
+    for i in block.marked:
+        fitted.treatments[chosen[i].position] = "missing or not (otherwise constant)"
     for i in block.kept:
         scaling = settings.scaling if i < n_numeric else None
         fitted.treatments[chosen[i].position] = _number_treatment(scaling, settings.impute)
-    for i in np.setdiff1d(block.marked, block.kept):
-        fitted.treatments[chosen[i].position] = "missing or not (otherwise constant)"
+    used = np.union1d(block.kept, block.marked)
+    if len(used) < len(chosen):
+        # Constant columns are not even read when rows are transformed.
+        chosen, cells = [chosen[i] for i in used], cells[:, used]
+        block.renumber(used)
+    part = Part("numbers", chosen, block, block.names(_names(chosen)), block.sources())
     _keep(fitted, part, cells)
 
 

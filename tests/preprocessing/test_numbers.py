@@ -94,6 +94,12 @@ def test_constant_column_goes_but_its_gaps_stay():
     assert table.transform(X).tolist() == [[1, 0], [2, 1], [3, 0]]
 
 
+def test_constant_column_may_hold_anything_later():
+    table = TablePreprocessor(numeric_scaling=None).fit(pd.DataFrame({"a": [1, 1], "b": [2, 3]}))
+    later = pd.DataFrame({"a": pd.to_datetime(["2020-01-01"]), "b": [5]})
+    assert table.transform(later).tolist() == [[5]]
+
+
 def test_durations_are_seconds():
     X = pd.DataFrame({"a": pd.to_timedelta([1, 2, 3], unit="h")})
     out = TablePreprocessor(numeric_scaling=None).fit_transform(X)
