@@ -178,19 +178,26 @@ def train_stochastic(
         engine.partial_fit(rows)
     epochs = [_row(row) for row in engine.history]
     if guard.bad_epoch_ is not None:
-        _report_divergence(rows, guard, on_score=plateau.on_score)
+        _report_divergence(rows, guard)
     elif not incremental:
         _report_end(estimator, engine)
     progress.advance(epochs, len(rows), plateau)
-    progress.optimizer = {
-        "name": entry.name,
+    progress.optimizer = _optimizer_state(engine, entry.name, usable=guard.bad_epoch_ is None)
+    losses = [row["train_loss"] for row in epochs]
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    return Outcome(len(epochs), finite[-1] if finite else losses[-1])
+
+
+def _optimizer_state(engine: Engine, name: str, *, usable: bool) -> dict[str, Any]:
+    """Return what the next training needs; after a divergence it starts afresh."""
+    if not usable:
+        return {}
+    return {
+        "name": name,
         "lr": float(engine.optimizer_.param_groups[0]["lr"]),
         "steps": engine.n_steps_,
         "state": export_state(engine.optimizer_),
     }
-    losses = [row["train_loss"] for row in epochs]
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    return Outcome(len(epochs), finite[-1] if finite else losses[-1])
 
 
 def _schedule_rules(estimator: Any, n: int, batch_size: int) -> list[StepRule]:
@@ -250,7 +257,7 @@ def _row(epoch: Any) -> dict[str, float]:
     return {**row, "seconds": float(epoch["dur"])}
 
 
-def _report_divergence(rows: DeviceRows, guard: FiniteGuard, *, on_score: bool) -> None:
+def _report_divergence(rows: DeviceRows, guard: FiniteGuard) -> None:
     """Raise if there is no good epoch to go back to, else warn; name cause and cure."""
     largest = rows.largest_feature()
     cause = (
@@ -260,7 +267,7 @@ def _report_divergence(rows: DeviceRows, guard: FiniteGuard, *, on_score: bool) 
         else f"the learning rate, {guard.bad_lr_:.3g}, is probably too high: lower "
         "learning_rate_init"
     )
-    if guard.bad_epoch_ == 1 and not on_score:
+    if guard.bad_epoch_ == 1:
         raise ValueError(f"{NON_FINITE} It happened in epoch 1; {cause}.")
     warnings.warn(
         "The training diverged: the loss or a weight became NaN or infinite in epoch "

@@ -524,8 +524,18 @@ def test_divergence_keeps_the_last_good_weights():
     np.testing.assert_array_equal(until.coefs_[0], model.coefs_[0])
 
 
-def test_divergence_in_the_first_epoch_raises():
-    model = MLPRegressor(**SHORT)
+def test_partial_fit_recovers_from_a_divergence():
+    model = MLPRegressor(activation="identity", random_state=0).partial_fit(XR, YR)
+    model.set_params(solver="sgd", learning_rate_init=0.5, warm_start=True)
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        model.fit(XR, YR)
+    model.set_params(learning_rate_init=1e-4).partial_fit(XR, YR)
+    assert np.isfinite(model.coefs_[0]).all()
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_divergence_in_the_first_epoch_raises(early_stopping):
+    model = MLPRegressor(**SHORT, early_stopping=early_stopping)
     with pytest.raises(ValueError, match=r"non-finite parameter weights.*X holds values up to"):
         model.fit(XR * 1e300, YR)
     assert not hasattr(model, "coefs_")
