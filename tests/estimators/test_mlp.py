@@ -525,8 +525,9 @@ def test_divergence_keeps_the_last_good_weights():
 
 
 def test_partial_fit_recovers_from_a_divergence():
-    model = MLPRegressor(activation="identity", random_state=0).partial_fit(XR, YR)
-    model.set_params(solver="sgd", learning_rate_init=0.5, warm_start=True)
+    model = MLPRegressor(
+        solver="sgd", activation="identity", learning_rate_init=0.5, random_state=0
+    )
     with pytest.warns(ConvergenceWarning, match="diverged"):
         model.fit(XR, YR)
     model.set_params(learning_rate_init=1e-4).partial_fit(XR, YR)
