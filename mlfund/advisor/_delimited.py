@@ -136,7 +136,9 @@ def _check_rows(path: Path, encoding: str, delimiter: str | None) -> _Layout:
     with _open_text(path, encoding) as file, _long_fields_allowed():
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
         rows = _filled_rows(reader, path)
-        _, header = next(rows)
+        _, header = next(rows, (0, []))
+        if not any(name.strip() for name in header):
+            raise DataError(f"{path.name} has no column names in its first line.")
         header = [name.strip() for name in header]
         _check_header(header, path)
         header = [name or f"Unnamed: {position}" for position, name in enumerate(header)]

@@ -5,6 +5,8 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mlfund._check import DataError
 from mlfund.advisor.reading import read_table, split_target
@@ -191,6 +193,8 @@ def test_a_named_index_becomes_a_column(tmp_path):
         ("t.csv", b"", "t.csv is empty."),
         ("t.csv", b"\n \n", "t.csv is empty."),
         ("t.csv", b"\xef\xbb\xbf", "t.csv is empty."),
+        ("t.csv", b",,\n1,2,3\n", "has no column names in its first line"),
+        ("t.csv", b'"', "has no column names in its first line"),
         ("t.csv", b"a,b\n", "has a header line but no rows"),
         ("t.csv", b"a,b\n1,2\n3\n", "line 3, has 1 field where the header has 2"),
         ("t.csv", b"a,b\n1,2\n\n3,4,5\n", "line 4, has 3 fields where the header has 2"),
@@ -282,3 +286,66 @@ def test_a_wrong_delimiter_is_recognised(tmp_path):
     message = split_error(tmp_path, "age,job,income\n1,2,3\n", "income", delimiter=";")
     assert "single column named 'age,job,income'" in message
     assert "--delimiter ','" in message
+
+
+CELLS = st.text(st.sampled_from("ab01?-,;\t|\"'\n\r \x00é€.N/A"), max_size=6)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    text=st.lists(CELLS, max_size=30).map("".join), encoding=st.sampled_from(["utf-8", "cp1252"])
+)
+def test_any_text_is_a_table_or_a_sentence(tmp_path, text, encoding):
+    file = written(tmp_path, text.encode(encoding))
+    message = ""
+    try:
+        table = read_table(file)
+    except DataError as error:
+        message = str(error)
+    else:
+        assert len(table.frame) > 0
+        assert table.frame.columns.is_unique
+    assert "\n" not in message
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    content=st.binary(max_size=200),
+    name=st.sampled_from(["t.csv", "t.tsv.gz", "t.parquet", "t.feather"]),
+)
+def test_any_bytes_are_a_table_or_a_sentence(tmp_path, content, name):
+    file = written(tmp_path, content, name)
+    message = ""
+    try:
+        read_table(file)
+    except DataError as error:
+        message = str(error)
+    assert "\n" not in message
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.integers(-(2**62), 2**62),
+            st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).map(
+                lambda text: f"x{text}"
+            ),
+        ),
+        min_size=1,
+    ),
+    delimiter=st.sampled_from([",", ";", "\t", "|"]),
+)
+def test_what_pandas_writes_is_read_back(tmp_path, rows, delimiter):
+    frame = pd.DataFrame(rows, columns=["a", "b", "c"])
+    frame.to_csv(tmp_path / "t.csv", index=False, sep=delimiter)
+    pd.testing.assert_frame_equal(
+        read_table(tmp_path / "t.csv").frame, frame, check_dtype=False, check_exact=False
+    )
