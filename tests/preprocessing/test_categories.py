@@ -229,7 +229,7 @@ def test_target_encoding_is_the_same_twice_and_survives_a_class_of_one(words, ta
 
 @pytest.mark.parametrize("X", ["words", "numbers"])
 def test_sparse_equals_dense(words, X):
-    X = words.assign(n=range(210), m=1.5) if X == "words" else np.eye(4)
+    X = words.assign(n=range(210), pair=["u", "v", "v"] * 70) if X == "words" else np.eye(4)
     dense = TablePreprocessor(sparse_output=False).fit(X)
     thin = TablePreprocessor(sparse_output=True).fit(X)
     found = thin.transform(X)
