@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from mlfund._check import limited_threads
 from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.callbacks import (
-    FiniteGuard,
+    DivergenceGuard,
     FollowAdaptive,
     InverseScaling,
     ProgressText,
@@ -149,7 +149,7 @@ def train_stochastic(
     carried = progress.optimizer if progress.optimizer.get("name") == entry.name else {}
     batch_size = _batch_size(estimator.batch_size, len(rows))
     flop = _flop(module, batch_size)
-    guard = FiniteGuard()
+    guard = DivergenceGuard()
     plateau = _plateau(estimator, progress, on_score=valid is not None)
     engine = Engine(
         module,
@@ -183,9 +183,8 @@ def train_stochastic(
         _report_end(estimator, engine)
     progress.advance(epochs, len(rows), plateau)
     progress.optimizer = _optimizer_state(engine, entry.name, usable=guard.bad_epoch_ is None)
-    losses = [row["train_loss"] for row in epochs]
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    return Outcome(len(epochs), finite[-1] if finite else losses[-1])
+    last = len(epochs) if guard.bad_epoch_ is None else guard.n_good_
+    return Outcome(len(epochs), epochs[last - 1]["train_loss"])
 
 
 def _optimizer_state(engine: Engine, name: str, *, usable: bool) -> dict[str, Any]:
@@ -257,7 +256,7 @@ def _row(epoch: Any) -> dict[str, float]:
     return {**row, "seconds": float(epoch["dur"])}
 
 
-def _report_divergence(rows: DeviceRows, guard: FiniteGuard) -> None:
+def _report_divergence(rows: DeviceRows, guard: DivergenceGuard) -> None:
     """Raise if there is no good epoch to go back to, else warn; name cause and cure."""
     largest = rows.largest_feature()
     cause = (
@@ -267,11 +266,11 @@ def _report_divergence(rows: DeviceRows, guard: FiniteGuard) -> None:
         else f"the learning rate, {guard.bad_lr_:.3g}, is probably too high: lower "
         "learning_rate_init"
     )
-    if guard.bad_epoch_ == 1:
+    if guard.n_good_ == 0:
         raise ValueError(f"{NON_FINITE} It happened in epoch 1; {cause}.")
     warnings.warn(
-        "The training diverged: the loss or a weight became NaN or infinite in epoch "
-        f"{guard.bad_epoch_}; {cause}. The last good weights are kept.",
+        f"The training diverged in epoch {guard.bad_epoch_}: the loss exploded or became NaN; "
+        f"{cause}. The weights of epoch {guard.n_good_} are kept.",
         ConvergenceWarning,
         stacklevel=6,
     )

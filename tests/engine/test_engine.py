@@ -13,7 +13,7 @@ from skorch.callbacks import (
 )
 
 from mlfund._engine.batches import ShuffledOrder
-from mlfund._engine.callbacks import FiniteGuard, StopOnPlateau, in_order
+from mlfund._engine.callbacks import DivergenceGuard, StopOnPlateau, in_order
 from mlfund._engine.data import DeviceRows
 from mlfund._engine.net import Engine, StopTraining
 from mlfund._engine.objective import Objective
@@ -266,11 +266,34 @@ def test_the_guard_goes_back_to_the_last_good_epoch():
                 self.before = net.parameters.snapshot()
                 net.parameters.flat.detach()[0] = torch.nan
 
-    guard, poison = FiniteGuard(), Poison()
+    guard, poison = DivergenceGuard(), Poison()
     engine = make_engine(epochs=9, callbacks=[poison, guard]).partial_fit(data())
     assert guard.bad_epoch_ == 3
     assert len(engine.history) == 3
     assert torch.equal(engine.parameters.snapshot(), poison.before)
+
+
+def test_the_guard_forgives_an_explosion_that_comes_down_and_ends_with_none():
+    for epochs, kept in [(4, None), (3, 1)]:
+
+        class Explode(Callback):
+            def on_epoch_begin(self, net, **kwargs):
+                epoch = len(net.history)
+                if epoch == 2:
+                    self.before = net.parameters.snapshot()
+                    net.parameters.flat.detach().mul_(1e4)
+                if epoch == 4:
+                    net.parameters.restore(self.before)
+
+        guard, explode = DivergenceGuard(), Explode()
+        engine = make_engine(epochs=epochs, callbacks=[explode, guard]).partial_fit(data())
+        assert len(engine.history) == epochs
+        if kept is None:
+            assert guard.bad_epoch_ is None
+            assert guard.n_good_ == 4
+        else:
+            assert (guard.bad_epoch_, guard.n_good_) == (2, 1)
+            assert torch.equal(engine.parameters.snapshot(), explode.before)
 
 
 def test_plateau_keeps_the_best_weights():
