@@ -92,8 +92,7 @@ def held_out_rows(codes: np.ndarray, fraction: float, rng: np.random.RandomState
     every row is alone in its class.
     """
     counts = np.bincount(codes)
-    total = min(math.ceil(fraction * len(codes)), len(codes) - 1)
-    take = _apportioned(counts, fraction, total, rng)
+    take = _apportioned(counts, fraction, math.ceil(fraction * len(codes)), rng)
     if take.sum() == 0:
         raise ValueError("No class has 2 rows, so none can be held out.")
     shuffled = rng.permutation(len(codes))

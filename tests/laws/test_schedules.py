@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.neural_network import MLPRegressor
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
@@ -179,6 +179,7 @@ class _SklearnRule(MLPRegressor):
     tol=st.sampled_from([0.0, 1e-4, 0.05]),
     rate=st.sampled_from([0.1, 1e-4]),
 )
+@example(losses=[1.0, 0.97, 0.94, 0.91], patience=2, tol=0.05, rate=0.1)
 def test_adaptive_is_that_of_sklearn(losses, patience, tol, rate):
     rule = _SklearnRule(n_iter_no_change=patience, tol=tol, learning_rate_init=rate)
     theirs, stopped = rule.follow(losses)
@@ -220,6 +221,13 @@ def test_states_are_values():
 @every_schedule
 def test_runs_of_very_few_steps_work(schedule, total):
     assert all(0 < schedule.factor(s, total, 1) <= 1 for s in range(total))
+
+
+def test_one_cycle_whose_rise_is_shorter_than_a_step_only_falls():
+    rates = factors(get_schedule("one_cycle", rise_share=0.1), 5, 1)
+    assert rates[0] == 1
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(1 / 25 / 1e4)
 
 
 def test_a_wave_over_a_very_long_run_stays_positive():
