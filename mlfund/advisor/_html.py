@@ -56,11 +56,6 @@ def join(parts: Iterable[Content], separator: str = "") -> Markup:
     return Markup(escape(separator).join(texts))
 
 
-def raw(text: str) -> Markup:
-    """Mark a literal of this package, never user data, as HTML."""
-    return Markup(text)
-
-
 def _attribute(key: str, value: Content | bool) -> str:
     if value is None or value is False:
         return ""
