@@ -153,7 +153,7 @@ class _Run:
         for warning in content["warnings"]:
             _warn(warning)
         if options.json:
-            print(writing.to_json(content), end="")
+            print(writing.to_json(content, ascii_only=True), end="")
         elif not self.quiet:
             print_advice(content, files)
         return OK

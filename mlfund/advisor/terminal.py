@@ -146,7 +146,10 @@ def print_advice(
         _print_files(console, files)
     # rich fills lines with blanks up to the width, and ends tables with a line of blanks
     text = "\n".join(line.rstrip() for line in page.get().split("\n"))
-    stream.write(re.sub(r"\n{3,}", "\n\n", text))
+    text = re.sub(r"\n{3,}", "\n\n", text)
+    # a name that the terminal has no letters for must not end the run
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def _console(stream: IO[str]) -> Console:

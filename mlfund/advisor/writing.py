@@ -44,9 +44,12 @@ def prepare_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def to_json(advice: Mapping[str, Any]) -> str:
-    """Return the text of advice.json: strict JSON, without NaN or infinity."""
-    return json.dumps(plain(advice), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def to_json(advice: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """Return the text of advice.json: strict JSON, without NaN or infinity.
+
+    With `ascii_only` other letters are escaped, so that any terminal and pipe can take it.
+    """
+    return json.dumps(plain(advice), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 def write_json(advice: Mapping[str, Any], folder: Path) -> Path:

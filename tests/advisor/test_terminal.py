@@ -45,6 +45,16 @@ def test_texts_are_no_markup():
     assert "[bold]x" in text
 
 
+def test_letters_that_the_terminal_lacks():
+    advice = sample_advice_dict()
+    advice["warnings"] = ["The column '年齢' is odd."]
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    print_advice(advice, {}, stream)
+    stream.flush()
+    assert b"The column '??' is odd." in raw.getvalue()
+
+
 def test_without_recommendation_model_and_scores():
     text = printed(sample_advice_dict() | {"recommendation": None, "leaderboard": []})
     assert "No recommendation yet" in text

@@ -33,6 +33,9 @@ def test_text_beyond_ascii_and_damaged_text(tmp_path):
     advice["data"]["file"] = "\udcff.csv"
     content = writing.write_json(advice, tmp_path).read_text(encoding="utf-8")
     assert "Größe" in content
+    escaped = writing.to_json(advice, ascii_only=True)
+    assert escaped.isascii()
+    assert json.loads(escaped) == json.loads(content.replace("?.csv", "\\udcff.csv"))
     assert "Größe" in writing.write_report(advice, tmp_path).read_text(encoding="utf-8")
 
 
