@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
-from mlfund._solvers.metrics import factorise
+from mlfund._solvers.metrics import factorise, solve_factorised
 from mlfund._solvers.problem import Point, Problem
 
 # Standardised rows up to this many entries are kept between Newton steps (16 MB).
@@ -29,8 +28,11 @@ class NewtonCholesky:
         k, p = self.problem.shape
         H = self._binary(point) if k == 1 else self._multinomial(point)
         factor, unit = factorise(H, np.tile(self.problem.l2, k))
-        step = scipy.linalg.cho_solve(factor, point.G.ravel() * unit, check_finite=False) * unit
-        return -step.reshape(k, p)
+        return -solve_factorised(factor, unit, point.G.ravel()).reshape(k, p)
+
+    def repropose(self, point: Point) -> NDArray:
+        """Return the last direction of a fit; old curvature would be no Newton step."""
+        return self.propose(point)
 
     def update(self, old: Point, new: Point) -> None:
         """Forget: each direction stands alone."""
@@ -95,6 +97,10 @@ class LBFGS:
             self.metric.refresh(point)
             self._pairs.clear()
         self._iteration += 1
+        return self.repropose(point)
+
+    def repropose(self, point: Point) -> NDArray:
+        """Return the direction with the curvature that is at hand, without a pass over X."""
         return -self._two_loops(point.G)
 
     def update(self, old: Point, new: Point) -> None:

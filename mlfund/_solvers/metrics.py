@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
+from scipy.linalg import LinAlgError, lapack
 from numpy.typing import NDArray
 
 from mlfund._solvers.problem import Point, Problem
@@ -79,12 +79,19 @@ class DiagonalHessian:
 def inverse_of(H: NDArray, l2: NDArray) -> NDArray:
     """Return the inverse of H + diag(l2), of a slightly larger matrix when singular."""
     factor, unit = factorise(H, l2)
-    inverse = scipy.linalg.cho_solve(factor, np.eye(len(H)), check_finite=False)
-    return inverse * unit * unit[:, None]
+    return solve_factorised(factor, unit, np.eye(len(H)))
+
+
+def solve_factorised(factor: NDArray, unit: NDArray, right: NDArray) -> NDArray:
+    """Return the inverse of a factorised matrix times `right`, (p,) or (p, m)."""
+    unit = unit if right.ndim == 1 else unit[:, None]
+    # LAPACK itself: scipy.linalg's checks take longer than the work at ten columns.
+    solution, _ = lapack.dpotrs(factor, right * unit, lower=1)
+    return solution * unit
 
 
 def factorise(H: NDArray, l2: NDArray):
-    """Return the Cholesky factor of the correlation form of H + diag(l2), and its units.
+    """Return the lower Cholesky factor of the correlation form of H + diag(l2), and its units.
 
     With u = 1 / sqrt(diagonal) the matrix u_i H_ij u_j has a unit diagonal, whatever the
     scales of the penalties; to that a ridge is added, from rounding size upwards, until
@@ -104,9 +111,9 @@ def factorise(H: NDArray, l2: NDArray):
     while True:
         scaled_diagonal += ridge - added
         added = ridge
-        try:
-            return scipy.linalg.cho_factor(H, lower=True, check_finite=False), unit
-        except scipy.linalg.LinAlgError:
-            if ridge > 1.0:
-                raise
-            ridge *= 100
+        factor, failed_at = lapack.dpotrf(H, lower=1, clean=0)
+        if not failed_at:
+            return factor, unit
+        if ridge > 1.0:
+            raise LinAlgError("the Hessian is not finite; rescale the columns of X.")
+        ridge *= 100

@@ -17,6 +17,7 @@ from mlfund._solvers.stopping import Outcome, Stopping
 
 # Proximal steps between two Newton steps on the support.
 STEPS_BETWEEN = 10
+POLISHING_ROUNDS = 3
 POWER_ITERATIONS = 12
 CG_ITERATIONS = 100
 # The largest eigenvalue from few power iterations is a little low.
@@ -164,13 +165,10 @@ def minimise_nonsmooth(
             n_iter += 1
             subgradient = least_subgradient(point.G, point.V, problem.l1)
             if after_iteration is not None and after_iteration(point):
-                status = "converged"
+                status = "stopped"
                 break
-        # Within the tolerance the support is known: one more Newton step there costs a
-        # few products and gives many digits.
-        polished = support_newton(problem, point) if status == "converged" and n_iter else None
-        if polished is not None:
-            point = polished
+        if status == "converged" and steps is not None:
+            point = _polish(problem, point, steps)
             subgradient = least_subgradient(point.G, point.V, problem.l1)
     return Outcome(point.V, point.Z, status, n_iter, stopping.measure(subgradient))
 
@@ -183,4 +181,15 @@ def _advance(problem: Problem, point: Point, steps: ProximalSteps, n_iter: int) 
         if better is not None:
             steps.restart(better)
             return better
+    return point
+
+
+def _polish(problem: Problem, point: Point, steps: ProximalSteps) -> Point:
+    """Spend a few products on many digits: within the tolerance the support is nearly known."""
+    for _ in range(POLISHING_ROUNDS):
+        better = support_newton(problem, point)
+        if better is None:
+            break
+        steps.restart(better)
+        point = steps.step(better)
     return point

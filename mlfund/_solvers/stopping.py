@@ -24,8 +24,9 @@ class Outcome:
         The best weights met.
     Z : ndarray of shape (k, n)
         Their margins.
-    status : {"converged", "rounding", "max_iter"}
-        "rounding" means that the arithmetic allows no smaller gradient.
+    status : {"converged", "rounding", "max_iter", "stopped"}
+        "rounding" means that the arithmetic allows no smaller gradient, "stopped" that
+        `after_iteration` asked for it.
     n_iter : int
         Iterations done.
     gradient : float

@@ -88,9 +88,7 @@ def _check_ranges(estimator) -> None:
         lambda v: 0 < v < np.inf,
     )
     if estimator.l1_ratio is not None:
-        _check_number(
-            "l1_ratio", estimator.l1_ratio, "a number from 0 to 1", lambda v: 0 <= v <= 1
-        )
+        _check_number("l1_ratio", estimator.l1_ratio, "a number from 0 to 1", lambda v: 0 <= v <= 1)
     for name in ("dual", "fit_intercept", "warm_start"):
         value = getattr(estimator, name)
         if not isinstance(value, (bool, np.bool_)):
@@ -158,8 +156,7 @@ def _warn_of_unused(estimator, penalty: str | None) -> None:
     given, ratio = estimator.penalty, estimator.l1_ratio
     if given != "deprecated" and penalty != "elasticnet" and ratio and 0 < ratio < 1:
         _warn(
-            "l1_ratio parameter is only used when penalty is 'elasticnet'. "
-            f"Got (penalty={penalty})"
+            f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty})"
         )
     if (given == "l2" and ratio != 0) or (given == "l1" and ratio != 1):
         _warn(

@@ -65,9 +65,7 @@ def make_rows(X, y: NDArray, classes: NDArray, class_weight, sample_weight) -> R
     weights = check_weights(sample_weight, n)
     code = np.searchsorted(classes, y)
     if class_weight is not None:
-        of_class = compute_class_weight(
-            class_weight, classes=classes, y=y, sample_weight=weights
-        )
+        of_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=weights)
         weights = of_class[code] * (1.0 if weights is None else weights)
         if not weights.any():
             raise ValueError("class_weight and sample_weight leave every row with weight zero.")
