@@ -1,0 +1,64 @@
+"""Drop-ins keep scikit-learn's parameters; the page of added ones agrees with the code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import sklearn.linear_model
+import sklearn.neural_network
+
+import mlfund
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "parameters.md").read_text()
+PEERS = {
+    mlfund.LogisticRegression: sklearn.linear_model.LogisticRegression,
+    mlfund.MLPClassifier: sklearn.neural_network.MLPClassifier,
+    mlfund.MLPRegressor: sklearn.neural_network.MLPRegressor,
+}
+
+
+def section(name):
+    return next(part for part in re.split(r"^## ", PAGE, flags=re.M) if name in part.split("\n")[0])
+
+
+@pytest.mark.parametrize("ours", PEERS, ids=lambda cls: cls.__name__)
+def test_scikit_learns_parameters_keep_name_default_order_and_kind(ours):
+    mine = inspect.signature(ours).parameters
+    theirs = inspect.signature(PEERS[ours]).parameters
+    kept = [p.replace(annotation=p.empty) for name, p in mine.items() if name in theirs]
+    assert kept == [p.replace(annotation=p.empty) for p in theirs.values()]
+
+
+@pytest.mark.parametrize("ours", PEERS, ids=lambda cls: cls.__name__)
+def test_added_parameters_default_to_none_and_are_on_the_page(ours):
+    mine = inspect.signature(ours).parameters
+    theirs = inspect.signature(PEERS[ours]).parameters
+    added = {name: p for name, p in mine.items() if name not in theirs}
+    assert all(p.default is None and p.kind is p.KEYWORD_ONLY for p in added.values())
+    missing = [name for name in added if f"| `{name}`" not in section(ours.__name__)]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        *(({"solver": "lbfgs"}, {name: value}) for name, value in [
+            ("optimizer", "adamw"), ("schedule", "cosine"), ("dropout", 0.1),
+            ("weight_decay", 0.1), ("callbacks", []), ("precision", "bf16"),
+            ("precision", "mixed"),
+        ]),
+        ({"solver": "sgd"}, {"optimizer": "adam"}),
+        ({"learning_rate": "adaptive"}, {"schedule": "cosine"}),
+    ],
+)  # fmt: skip
+def test_pairs_that_contradict_are_refused_and_on_the_page(first, second):
+    pair = [*first, *second]
+    model = mlfund.MLPClassifier(**first, **second)
+    with pytest.raises(ValueError, match="contradict") as caught:
+        model.fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])
+    assert all(name in str(caught.value) for name in pair)
+    rows = [line for line in PAGE.splitlines() if line.startswith("|")]
+    assert any(all(f"`{name}" in row for name in pair) for row in rows)
