@@ -2,18 +2,19 @@
 
 A solver is put together from small parts, each in a file of its own:
 
-===============  =====================================================================
-`design`         X seen in centred, scaled columns, without a copy of X
-`losses`         logistic losses on margins: probabilities, residual, curvature
-`problem`        design + loss + penalties; points with their cached margins
-`search`         the step along a direction: one-dimensional Newton on cached margins
-`metrics`        what stands for the inverse Hessian: sampled, diagonal
-`directions`     where to go: Newton-Cholesky, L-BFGS in a metric
-`descent`        the loop: direction, search, stop
-`proximal`       the loop for l1 and elastic-net penalties
-`stopping`       the one meaning of "converged"
-`choice`         which of them suits the data
-===============  =====================================================================
+=================  =====================================================================
+`design`           X seen in centred, scaled columns, without a copy of X
+`losses`           logistic losses on margins: probabilities, residual, curvature
+`problem`          design + loss + penalties; points with their cached margins
+`search`           the step along a direction: one-dimensional Newton on cached margins
+`metrics`          what stands for the inverse Hessian: sampled, diagonal
+`directions`       where to go: Newton-Cholesky, L-BFGS in a metric
+`descent`          the loop: direction, search, stop
+`proximal`         the loop for l1 and elastic-net penalties, accelerated steps
+`proximal_newton`  the same penalties by Newton's model, for few columns
+`stopping`         the one meaning of "converged"
+`choice`           which of them suits the data
+=================  =====================================================================
 
 Shapes: n rows, d columns of X, p = d + 1 with an intercept, k outputs (1 when binary).
 Weights are stored output-major, (k, p), and margins (k, n): the skinny products

@@ -8,28 +8,35 @@ NEWTON_FLOP = 3e7
 # Beyond this many columns the sampled Hessian costs more than the passes it saves.
 SAMPLED_COLUMNS = 1500
 
+# Up to this many unknowns and work, l1 problems are solved in Newton's model.
+PROXIMAL_UNKNOWNS = 500
+PROXIMAL_FLOP = 3e9
+
 NEWTON = "newton"
 PRECONDITIONED = "preconditioned-lbfgs"
 PLAIN = "plain-lbfgs"
 PROXIMAL = "proximal"
+PROXIMAL_NEWTON = "proximal-newton"
 
 
-def choose(n: int, p: int, k: int, *, l1: bool, sparse: bool) -> str:
+def choose(n: int, p: int, k: int, *, l1: bool) -> str:
     """Return the name of the solver for n rows, p columns and k outputs.
 
     Examples
     --------
-    >>> choose(1_000, 11, 1, l1=False, sparse=False)
+    >>> choose(1_000, 11, 1, l1=False)
     'newton'
-    >>> choose(100_000, 101, 1, l1=False, sparse=False)
+    >>> choose(100_000, 101, 1, l1=False)
     'preconditioned-lbfgs'
-    >>> choose(20_000, 50_000, 1, l1=False, sparse=True)
+    >>> choose(20_000, 50_000, 1, l1=False)
     'plain-lbfgs'
     """
-    if l1:
-        return PROXIMAL
     pairs = k * (k + 1) / 2 if k > 1 else 1
-    if k * p <= NEWTON_UNKNOWNS and 2.0 * n * p * p * pairs <= NEWTON_FLOP:
+    hessian_flop = 2.0 * n * p * p * pairs
+    if l1:
+        small = k * p <= PROXIMAL_UNKNOWNS and hessian_flop <= PROXIMAL_FLOP
+        return PROXIMAL_NEWTON if small else PROXIMAL
+    if k * p <= NEWTON_UNKNOWNS and hessian_flop <= NEWTON_FLOP:
         return NEWTON
     # With fewer rows than columns the Hessian on a sample has no full rank to offer.
     if p <= SAMPLED_COLUMNS and n >= 2 * p:

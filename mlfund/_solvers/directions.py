@@ -26,9 +26,13 @@ class NewtonCholesky:
     def propose(self, point: Point) -> NDArray:
         """Return the direction, (k, p)."""
         k, p = self.problem.shape
-        H = self._binary(point) if k == 1 else self._multinomial(point)
+        H = self.hessian(point)
         factor, unit = factorise(H, np.tile(self.problem.l2, k))
         return -solve_factorised(factor, unit, point.G.ravel()).reshape(k, p)
+
+    def hessian(self, point: Point) -> NDArray:
+        """Return the Hessian of the loss, (k p, k p), without penalty."""
+        return self._binary(point) if self.problem.shape[0] == 1 else self._multinomial(point)
 
     def repropose(self, point: Point) -> NDArray:
         """Return the last direction of a fit; old curvature would be no Newton step."""

@@ -7,13 +7,14 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from mlfund._solvers.choice import NEWTON, PLAIN, PROXIMAL, choose
+from mlfund._solvers.choice import NEWTON, PLAIN, PROXIMAL, PROXIMAL_NEWTON, choose
 from mlfund._solvers.descent import minimise
 from mlfund._solvers.design import Design
 from mlfund._solvers.directions import LBFGS, NewtonCholesky
 from mlfund._solvers.metrics import DiagonalHessian, SampledHessian
 from mlfund._solvers.problem import Problem
-from mlfund._solvers.proximal import minimise_nonsmooth
+from mlfund._solvers.proximal import ProximalSteps, minimise_nonsmooth
+from mlfund._solvers.proximal_newton import ProximalNewton
 from mlfund._solvers.stopping import Outcome, Stopping
 
 # Penalties beyond this would overflow when multiplied by weights; the weights are zero.
@@ -120,9 +121,7 @@ def solve(
     """
     problem = make_problem(X, loss, penalty, intercept=intercept)
     if solver is None:
-        solver = choose(
-            X.shape[0], *problem.shape[::-1], l1=penalty.l1 > 0, sparse=problem.design.sparse
-        )
+        solver = choose(X.shape[0], *problem.shape[::-1], l1=penalty.l1 > 0)
     V = np.zeros(problem.shape) if start is None else problem.design.from_original(*start)
     told = None
     if after_iteration is not None:
@@ -142,10 +141,12 @@ def solve(
 
 def _run(problem, V, solver, tol, max_iter, rng, told, n_iter=0) -> Outcome:
     stopping = Stopping(problem, tol, max_iter)
-    if solver == PROXIMAL:
-        return minimise_nonsmooth(problem, V, stopping, after_iteration=told, n_iter=n_iter)
-    direction = _direction(problem, solver, rng)
-    return minimise(problem, V, direction, stopping, after_iteration=told, n_iter=n_iter)
+    if solver in (PROXIMAL, PROXIMAL_NEWTON):
+        parts = ProximalSteps if solver == PROXIMAL else ProximalNewton
+        loop, part = minimise_nonsmooth, parts(problem)
+    else:
+        loop, part = minimise, _direction(problem, solver, rng)
+    return loop(problem, V, part, stopping, after_iteration=told, n_iter=n_iter)
 
 
 def _direction(problem: Problem, solver: str, rng):

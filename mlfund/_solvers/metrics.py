@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import LinAlgError, lapack
 from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, lapack
 
 from mlfund._solvers.problem import Point, Problem
 

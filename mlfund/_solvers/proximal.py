@@ -17,7 +17,6 @@ from mlfund._solvers.stopping import Outcome, Stopping
 
 # Proximal steps between two Newton steps on the support.
 STEPS_BETWEEN = 10
-POLISHING_ROUNDS = 3
 POWER_ITERATIONS = 12
 CG_ITERATIONS = 100
 # The largest eigenvalue from few power iterations is a little low.
@@ -53,6 +52,7 @@ class ProximalSteps:
         self.problem = problem
         self._curvature = problem.loss.curvature_bound * largest_eigenvalue(problem.design)
         self._curvature *= EIGENVALUE_MARGIN
+        self._taken = 0
         self.restart(None)
 
     def restart(self, point: Point | None) -> None:
@@ -74,7 +74,15 @@ class ProximalSteps:
         V = soft_threshold(ahead.V - ahead.G / metric, problem.l1 / metric)
         uphill = float(np.sum(metric * (ahead.V - V) * (V - point.V))) > 0
         self._last, self._momentum = point, 1.0 if uphill else momentum
-        return problem.point(V)
+        new = problem.point(V)
+        self._taken += 1
+        if self._taken % STEPS_BETWEEN:
+            return new
+        better = support_newton(problem, new)
+        if better is None:
+            return new
+        self.restart(better)
+        return better
 
 
 def largest_eigenvalue(design) -> float:
@@ -149,47 +157,38 @@ def _conjugate_gradients(problem: Problem, point: Point, target: NDArray, free: 
 def minimise_nonsmooth(
     problem: Problem,
     start: NDArray,
+    steps,
     stopping: Stopping,
     *,
     after_iteration: Callable[[Point], bool] | None = None,
     n_iter: int = 0,
 ) -> Outcome:
-    """Minimise a problem with an l1 part; parameters as in `descent.minimise`."""
+    """Minimise a problem with an l1 part.
+
+    Parameters
+    ----------
+    steps : ProximalSteps or ProximalNewton
+        Anything with `step(point)`, which returns the next point or None.
+    problem, start, stopping, after_iteration, n_iter
+        As in `descent.minimise`.
+    """
+
+    def subgradient(point: Point) -> NDArray:
+        return least_subgradient(point.G, point.V, problem.l1)
+
     with np.errstate(over="ignore", under="ignore"):
-        point = problem.point(start)
-        steps = None
-        subgradient = least_subgradient(point.G, point.V, problem.l1)
-        while (status := stopping.status(subgradient, n_iter)) is None:
-            steps = steps or ProximalSteps(problem)
-            point = _advance(problem, point, steps, n_iter)
+        point, done_before = problem.point(start), n_iter
+        while (status := stopping.status(subgradient(point), n_iter)) is None:
+            new = steps.step(point)
+            if new is None:
+                status = "rounding"
+                break
+            point = new
             n_iter += 1
-            subgradient = least_subgradient(point.G, point.V, problem.l1)
             if after_iteration is not None and after_iteration(point):
                 status = "stopped"
                 break
-        if status == "converged" and steps is not None:
-            point = _polish(problem, point, steps)
-            subgradient = least_subgradient(point.G, point.V, problem.l1)
-    return Outcome(point.V, point.Z, status, n_iter, stopping.measure(subgradient))
-
-
-def _advance(problem: Problem, point: Point, steps: ProximalSteps, n_iter: int) -> Point:
-    """Take a proximal step, and after a while a Newton step on what it left non-zero."""
-    point = steps.step(point)
-    if n_iter % STEPS_BETWEEN == STEPS_BETWEEN - 1:
-        better = support_newton(problem, point)
-        if better is not None:
-            steps.restart(better)
-            return better
-    return point
-
-
-def _polish(problem: Problem, point: Point, steps: ProximalSteps) -> Point:
-    """Spend a few products on many digits: within the tolerance the support is nearly known."""
-    for _ in range(POLISHING_ROUNDS):
-        better = support_newton(problem, point)
-        if better is None:
-            break
-        steps.restart(better)
-        point = steps.step(better)
-    return point
+        if status == "converged" and n_iter > done_before:
+            # One more step wins digits: within the tolerance the support is nearly known.
+            point = steps.step(point) or point
+    return Outcome(point.V, point.Z, status, n_iter, stopping.measure(subgradient(point)))

@@ -9,14 +9,14 @@ from numbers import Integral, Real
 import numpy as np
 
 from mlfund._check import check_choice
-from mlfund._solvers.choice import NEWTON, PLAIN, PRECONDITIONED, PROXIMAL
+from mlfund._solvers.choice import NEWTON, PLAIN, PRECONDITIONED, PROXIMAL, PROXIMAL_NEWTON
 
 # scikit-learn's names: they fix the objective and the penalties, not the algorithm.
 SKLEARN_SOLVERS = ("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
-OWN_SOLVERS = (NEWTON, PRECONDITIONED, PLAIN, PROXIMAL)
+OWN_SOLVERS = (NEWTON, PRECONDITIONED, PLAIN, PROXIMAL, PROXIMAL_NEWTON)
 SOLVERS = (*SKLEARN_SOLVERS, "auto", *OWN_SOLVERS)
-TAKES_L1 = ("liblinear", "saga", "auto", PROXIMAL)
-TAKES_ELASTIC_NET = ("saga", "auto", PROXIMAL)
+TAKES_L1 = ("liblinear", "saga", "auto", PROXIMAL, PROXIMAL_NEWTON)
+TAKES_ELASTIC_NET = ("saga", "auto", PROXIMAL, PROXIMAL_NEWTON)
 PENALTIES = ("l1", "l2", "elasticnet", None)
 
 

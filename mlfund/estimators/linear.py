@@ -42,7 +42,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, BaseEstima
         Inverse of the strength of the penalty, above 0; `np.inf` means none.
     l1_ratio : float, default=0.0
         0 is the l2 penalty, 1 the l1 penalty, between them the elastic net. Other values
-        than 0 need solver "saga", "liblinear" (1 only), "proximal" or "auto".
+        than 0 need solver "saga", "liblinear" (1 only), "auto", "proximal" or
+        "proximal-newton".
     dual : bool, default=False
         Accepted with solver "liblinear" and the l2 penalty; the optimum is the same.
     tol : float, default=1e-4
@@ -61,7 +62,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, BaseEstima
     solver : str, default="lbfgs"
         scikit-learn's "lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga",
         or "auto" (as "lbfgs", and any penalty); or an algorithm by its own name:
-        "newton", "preconditioned-lbfgs", "plain-lbfgs", "proximal".
+        "newton", "preconditioned-lbfgs", "plain-lbfgs", "proximal", "proximal-newton".
     max_iter : int, default=100
         Largest number of iterations.
     verbose : int, default=0
@@ -81,8 +82,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, BaseEstima
         b; zeros without intercept.
     n_iter_ : ndarray of int of shape (1,)
         Iterations done.
-    solver_ : {"newton", "preconditioned-lbfgs", "plain-lbfgs", "proximal"}
-        The algorithm that ran.
+    solver_ : str
+        The algorithm that ran: one of the five own names above.
     n_features_in_ : int
         d.
     feature_names_in_ : ndarray of shape (d,)
@@ -108,9 +109,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, BaseEstima
     -----
     Dense data of moderate width are solved by L-BFGS on cached margins, preconditioned by
     the Hessian on a sample of rows; few columns by Newton's method; wide or sparse data by
-    L-BFGS in a diagonal metric; l1 penalties by accelerated proximal steps and Newton steps
-    on the support. Columns are centred and scaled in the arithmetic only, so badly scaled
-    columns need no more iterations and the objective stays that of the data given.
+    L-BFGS in a diagonal metric; l1 penalties by proximal Newton steps, or on many columns
+    by accelerated proximal steps with Newton steps on the support. Columns are centred and
+    scaled in the arithmetic only: badly scaled columns need no more iterations, and the
+    objective stays that of the data given.
 
     References
     ----------
