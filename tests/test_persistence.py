@@ -436,7 +436,7 @@ def test_another_version_warns_and_loads(saved, write, changes, message):
     assert outputs(model) == outputs(fitted("forest"))
 
 
-@pytest.mark.parametrize("name", ["logistic", "mlp", "mlp regressor", "table"])
+@pytest.mark.parametrize("name", ["logistic", "mlp", "mlp regressor", "table", "boosted"])
 def test_pickles_carry_the_version_of_mlfund(name, monkeypatch):
     model = fitted(name)
     data = pickle.dumps(model)

@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from mlfund._check import check_fraction, check_positive, resolve_device, seed_from
+from mlfund._version_stamp import VersionStamped
 from mlfund.advisor.threads import usable_threads
 from mlfund.folds import FoldPlan
 
@@ -26,7 +27,7 @@ _TREES_WITHOUT_STOPPING = 100
 Self = TypeVar("Self", bound="_BoostedTrees")
 
 
-class _BoostedTrees(BaseEstimator):
+class _BoostedTrees(VersionStamped, BaseEstimator):
     """What classification and regression share."""
 
     _task: str

@@ -14,13 +14,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from mlfund._solvers.linear import Fit, Penalty, solve
+from mlfund._version_stamp import VersionStamped
 from mlfund.estimators._linear_arguments import Objective, check_arguments
 from mlfund.estimators._linear_callbacks import IterationReport
 from mlfund.estimators._linear_data import Rows, make_rows
 from mlfund.estimators._linear_prediction import LinearClassifierMixin
 
 
-class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
+class LogisticRegression(
+    VersionStamped, CallbackSupportMixin, LinearClassifierMixin, BaseEstimator
+):
     r"""Logistic regression, binary and multinomial: a drop-in for scikit-learn's, faster.
 
     With C the inverse strength, r the `l1_ratio` and s_i the weights of the rows, minimises
