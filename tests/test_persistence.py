@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import io
 import json
@@ -18,27 +17,18 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
-from sklearn.datasets import make_classification
-from sklearn.ensemble import (
-    BaggingClassifier,
-    ExtraTreesClassifier,
-    GradientBoostingClassifier,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.preprocessing import FunctionTransformer
 
 import mlfund
 from mlfund import (
-    _saved_trees,
     _version_stamp,
     initializers,
     losses,
@@ -47,10 +37,7 @@ from mlfund import (
     persistence,
     schedules,
 )
-from mlfund._saved_trees import check_trees
-from mlfund.advisor.boosting import BoostedTreesClassifier
-from mlfund.initializers import get_initializer
-from mlfund.optimizers import get_optimizer
+from mlfund.advisor.candidates import CANDIDATES, Setting
 from mlfund.persistence import (
     PersistenceError,
     UntrustedTypeError,
@@ -59,72 +46,7 @@ from mlfund.persistence import (
     save,
     trusted_types,
 )
-from mlfund.schedules import get_schedule
-
-X, Y = make_classification(120, 6, random_state=0)
-LABELS = np.array(["no", "yes"])[Y]
-
-MODELS = {
-    "logistic": lambda: make_pipeline(StandardScaler(), mlfund.LogisticRegression()),
-    "mlp": lambda: make_pipeline(
-        StandardScaler(), mlfund.MLPClassifier((8,), max_iter=5, tol=0, random_state=0)
-    ),
-    "mlp regressor": lambda: mlfund.MLPRegressor(
-        hidden_layer_sizes=(8,), max_iter=5, tol=0, random_state=0
-    ),
-    "table": lambda: make_pipeline(mlfund.TablePreprocessor(), mlfund.LogisticRegression()),
-    "boosted": lambda: make_pipeline(
-        mlfund.TablePreprocessor(categorical_encoding="native", impute=False, numeric_scaling=None),
-        BoostedTreesClassifier(max_trees=5, n_threads=1, random_state=0),
-    ),
-    "forest": lambda: RandomForestClassifier(5, random_state=0),
-    "forest regressor": lambda: RandomForestRegressor(5, random_state=0),
-    "extra trees": lambda: ExtraTreesClassifier(5, random_state=0),
-    "tree": lambda: DecisionTreeClassifier(random_state=0),
-    "bagged trees": lambda: BaggingClassifier(max_features=3, n_estimators=3, random_state=0),
-    "vocabulary": lambda: mlfund.MLPClassifier(
-        (8,),
-        optimizer=get_optimizer("rmsprop"),
-        schedule=get_schedule("cosine"),
-        initializer=get_initializer("he_normal"),
-        max_iter=3,
-        random_state=0,
-    ),
-    "function": lambda: make_pipeline(FunctionTransformer(np.tanh), LogisticRegression()),
-}
-
-
-@functools.cache
-def fitted(name):
-    model = MODELS[name]()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # five epochs do not converge
-        return model.fit(X, Y if "regressor" in name else LABELS)
-
-
-def outputs(model):
-    predict = getattr(model, "predict_proba", model.predict)
-    return predict(X).tobytes()
-
-
-def dump(model):
-    """What skops itself writes: without mlfund's checks and manifest."""
-    buffer = io.BytesIO()
-    skops.io.dump(model, buffer)
-    return buffer.getvalue()
-
-
-def edit(data, change):
-    """Rewrite schema.json of a skops file by `change`, and drop mlfund's manifest."""
-    source, target = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
-    with zipfile.ZipFile(target, "w") as archive:
-        for name in source.namelist():
-            content = source.read(name)
-            if name == "schema.json":
-                content = change(content.decode())
-            if name != "mlfund.json":
-                archive.writestr(name, content)
-    return target.getvalue()
+from tests.saved_models import LABELS, MODELS, X, dump, edit, fitted, outputs
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +147,30 @@ def test_the_vocabulary_holds_plain_numbers_only_and_is_trusted():
     for entry in (entry for table in tables for entry in table.values()):
         assert all(type(value) in (int, float, bool, str) for value in vars(entry).values()), entry
         assert f"{type(entry).__module__}.{type(entry).__name__}" in trusted_types()
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_every_candidate_of_the_advisor_is_restored_from_a_mixed_table(task, tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "number": X[:, 0],
+            "gaps": np.where(rng.random(len(X)) < 0.3, np.nan, X[:, 1]),
+            "kind": rng.choice(["a", "b", None], len(X)),
+            "flag": rng.random(len(X)) < 0.5,
+            "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(len(X)), "D"),
+            "text": [f"note {i} on topic {i * i % 31} and {i % 7}" for i in range(len(X))],
+        }
+    )
+    target = LABELS if task == "classification" else X[:, 0]
+    for candidate in CANDIDATES[task]:
+        pipeline = candidate.build(Setting(task, n_rows=len(X)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # so few rows need not converge
+            pipeline.fit(table, target)
+        save(pipeline, tmp_path / "model.skops")
+        loaded = load(tmp_path / "model.skops")
+        assert outputs(loaded, table) == outputs(pipeline, table), candidate.name
 
 
 # ---- saving
@@ -454,140 +400,3 @@ def test_a_pickle_without_a_stamp_warns():
 
     with pytest.warns(VersionMismatchWarning, match="unknown version"):
         Stamped().__setstate__({"a": 1})
-
-
-# ---- crafted trees
-
-
-def tampered(kind, field, node, value):
-    """Return a fitted model whose first tree has one number changed."""
-    model = copy.deepcopy(fitted(kind))
-    tree = model.estimators_[0].tree_ if hasattr(model, "estimators_") else model.tree_
-    state = tree.__getstate__()
-    state["nodes"] = state["nodes"].copy()
-    state["nodes"][field][node] = value
-    tree.__setstate__(state)
-    return model
-
-
-@pytest.mark.parametrize(
-    ("field", "node", "value", "message"),
-    [
-        ("left_child", 0, 10**6, "leads outside"),
-        ("right_child", 0, -7, "leads outside"),
-        ("left_child", 1, 0, "leads outside"),  # back to the root: a path without end
-        ("right_child", 0, 0, "leads outside"),
-        ("right_child", 0, -1, "leads outside"),
-        ("feature", 0, 6, "a feature that is not there"),
-        ("feature", 0, -2, "a feature that is not there"),
-    ],
-)
-@pytest.mark.parametrize("kind", ["forest", "tree"])
-def test_a_tree_that_leaves_its_bounds_is_refused(kind, field, node, value, message, write):
-    path = write(dump(tampered(kind, field, node, value)))
-    with pytest.raises(PersistenceError, match=message):
-        load(path)
-
-
-def test_a_tree_for_more_columns_than_its_owner_lets_in_is_refused(write):
-    wide = DecisionTreeClassifier(random_state=0).fit(np.hstack([X[:, :1] * 0, X]), LABELS)
-    for kind in ("tree", "forest"):
-        model = copy.deepcopy(fitted(kind))
-        if kind == "tree":
-            model.tree_ = wide.tree_
-        else:
-            model.estimators_[1] = wide
-        with pytest.raises(PersistenceError, match="another number of columns"):
-            load(write(dump(model)))
-
-
-def test_trees_of_models_that_are_not_reviewed_are_refused(write):
-    model = GradientBoostingClassifier(n_estimators=2).fit(X, Y)
-    with pytest.raises(PersistenceError):
-        load(write(dump(model)))
-
-
-def tree_node(schema):
-    return next(n for n in _saved_trees._nodes(schema) if n["__loader__"] == "TreeNode")
-
-
-def more_outputs(schema):
-    tree_node(schema)["__reduce__"]["args"]["content"][2].update(content="1000000", __id__=1)
-
-
-def aliased_arguments(schema):
-    tree_node(schema)["__reduce__"]["args"]["__id__"] = schema["__id__"]
-
-
-def called_class(schema):
-    tree = tree_node(schema)
-    tree["__loader__"] = "ConstructorFromReduceNode"
-    tree["content"] = tree["__reduce__"]["args"]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (more_outputs, "outputs do not match its classes"),
-        (aliased_arguments, "two different objects of the same identity"),
-        (called_class, "Tree to be built by ConstructorFromReduceNode"),
-    ],
-)
-def test_a_tree_built_in_a_crafted_way_is_refused_before_it_is_built(change, message, write):
-    def changed(text):
-        schema = json.loads(text)
-        change(schema)
-        return json.dumps(schema)
-
-    with pytest.raises(PersistenceError, match=message):
-        load(write(edit(dump(fitted("tree")), changed)))
-
-
-@pytest.fixture(scope="module")
-def boosted():
-    xgboost = pytest.importorskip("xgboost")
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(X).assign(kind=pandas.Categorical(np.arange(len(X)) % 7))
-    options = {"n_estimators": 3, "max_depth": 3, "enable_categorical": True, "n_jobs": 1}
-    models = [
-        xgboost.XGBClassifier(**options, booster=booster).fit(frame, Y % classes)
-        for booster, classes in [("gbtree", 2), ("dart", 2)]
-    ]
-    models.append(xgboost.XGBClassifier(n_estimators=2, n_jobs=1).fit(X, np.arange(len(X)) % 3))
-    models.append(xgboost.XGBRegressor(booster="gblinear", n_jobs=1).fit(X, Y))
-    return models
-
-
-def test_boosted_trees_pass_the_check(boosted):
-    for model in boosted:
-        check_trees(model)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("left_children", 10**6, "leads outside"),
-        ("left_children", 0, "leads outside"),
-        ("right_children", "left", "a loop"),
-        ("split_indices", 99, "a feature that is not there"),
-        ("categories_sizes", 99, "categories that are not there"),
-    ],
-)
-def test_crafted_boosted_trees_are_refused(boosted, key, value, message):
-    model = json.loads(bytes(boosted[0].get_booster().save_raw("json")))
-    trees = model["learner"]["gradient_booster"]["model"]["trees"]
-    tree = next(tree for tree in trees if tree["categories_sizes"])
-    tree[key][0] = tree["left_children"][0] if value == "left" else value
-
-    class Booster:
-        def save_raw(self, form):
-            return json.dumps(model).encode()
-
-    Booster.__module__ = "xgboost.core"
-    with pytest.raises(ValueError, match=message):
-        check_trees({"booster": Booster()})
-
-
-def test_plain_wrappers_of_xgboost_are_refused_by_name(boosted, write):
-    with pytest.raises(UntrustedTypeError, match=r"xgboost.sklearn.XGBClassifier"):
-        load(write(dump(boosted[2])))
