@@ -57,6 +57,13 @@ class Design:
         # The CSC view of the transpose is free, and faster than a second CSR.
         self._transposed = X.T
 
+    def freeze(self, columns: NDArray) -> None:
+        """Count further columns (a mask) as dead: their weights stay zero."""
+        self.dead = self.dead | columns
+        self.centre = np.where(self.dead, 0.0, self.centre)
+        self.scale = np.where(self.dead, 1.0, self.scale)
+        self._set_products(self.X)
+
     def astype(self, X) -> Design:
         """Return the same design (same coordinates) on another copy of X."""
         other = object.__new__(Design)

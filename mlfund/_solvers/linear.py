@@ -17,7 +17,7 @@ from mlfund._solvers.proximal import ProximalSteps, minimise_nonsmooth
 from mlfund._solvers.proximal_newton import ProximalNewton
 from mlfund._solvers.stopping import Outcome, Stopping
 
-# Penalties beyond this would overflow when multiplied by weights; the weights are zero.
+# In standardised coordinates. Larger ones would overflow when multiplied by weights.
 LARGEST_PENALTY = 1e150
 BINARY_REFRESH = (0, 3, 20)
 MULTINOMIAL_REFRESH = (0, 5, 15, 40)
@@ -74,13 +74,15 @@ def make_problem(X, loss, penalty: Penalty, *, intercept: bool) -> Problem:
     """
     centred = intercept and penalty.of_intercept is None
     design = Design(X, loss.weights, intercept=intercept, centred=centred)
+    # A column in units so tiny that its penalty overflows has a weight of zero.
+    strength = max(penalty.l2, penalty.l1)
+    design.freeze(np.sqrt(strength / LARGEST_PENALTY) >= design.scale)
     l2, l1 = np.zeros(design.p), np.zeros(design.p)
-    with np.errstate(over="ignore"):
-        l2[: design.d] = np.minimum(penalty.l2 / design.scale**2, LARGEST_PENALTY)
-        l1[: design.d] = np.minimum(penalty.l1 / design.scale, LARGEST_PENALTY)
-        if intercept and not centred:
-            l2[design.d] = min(penalty.l2 / penalty.of_intercept**2, LARGEST_PENALTY)
-            l1[design.d] = min(penalty.l1 / penalty.of_intercept, LARGEST_PENALTY)
+    l2[: design.d] = np.where(design.dead, 1.0, penalty.l2 / design.scale**2)
+    l1[: design.d] = np.where(design.dead, 0.0, penalty.l1 / design.scale)
+    if intercept and not centred:
+        l2[design.d] = penalty.l2 / penalty.of_intercept**2
+        l1[design.d] = penalty.l1 / penalty.of_intercept
     return Problem(design, loss, l2, l1)
 
 

@@ -10,6 +10,11 @@ from mlfund._solvers.problem import Point, Problem
 
 # Entries of the sampled rows kept as one dense array: 80 MB in float64.
 LARGEST_SAMPLE = 10_000_000
+# Relative to the largest curvature of a column.
+SMALLEST_CURVATURE = 1e-10
+# Of a unit diagonal. Rounding in a direction that the data leave open is divided by this,
+# and Newton's convergence along collinear columns is limited by it.
+SMALLEST_RIDGE = 1e-12
 
 
 class SampledHessian:
@@ -94,20 +99,21 @@ def factorise(H: NDArray, l2: NDArray):
     """Return the lower Cholesky factor of the correlation form of H + diag(l2), and its units.
 
     With u = 1 / sqrt(diagonal) the matrix u_i H_ij u_j has a unit diagonal, whatever the
-    scales of the penalties; to that a ridge is added, from rounding size upwards, until
-    the factorisation succeeds.
+    scales of the penalties; to that a ridge is added, upwards from a small one,
+    until the factorisation succeeds.
     """
     H = H.copy()
     diagonal = H.ravel()[:: len(H) + 1]
+    # A column without curvature or penalty takes a part of the curvature of the others;
+    # the penalties, which may be of any size, tell nothing about that.
+    least = max(SMALLEST_CURVATURE * float(diagonal.max()), np.finfo(float).tiny)
     diagonal += l2
-    # A column without curvature or penalty takes the curvature of the rest.
-    least = 1e-10 * max(float(diagonal.max()), np.finfo(float).tiny)
     unit = 1.0 / np.sqrt(np.maximum(diagonal, least))
     H *= unit
     H *= unit[:, None]
     scaled_diagonal = H.ravel()[:: len(H) + 1]
     np.maximum(scaled_diagonal, 1.0, out=scaled_diagonal)
-    ridge, added = 4 * len(H) * np.finfo(np.float64).eps, 0.0
+    ridge, added = SMALLEST_RIDGE, 0.0
     while True:
         scaled_diagonal += ridge - added
         added = ridge

@@ -68,7 +68,7 @@ def exact_search(line: Line, fraction: float = SLOPE_FRACTION):
             high = t
         newton = t - slope / curvature if curvature > 0 else np.inf
         t = _inside(newton, low, high, t)
-        if high - low <= 1e-14 * high:
+        if np.isfinite(high) and high - low <= 1e-14 * high:
             break
     slope, _, Z, P = line.at(low)
     return (low, Z, P) if low > 0 else None

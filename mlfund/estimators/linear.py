@@ -213,7 +213,7 @@ class LogisticRegression(
         if len(classes) < 2:
             raise ValueError(
                 "LogisticRegression needs samples of at least 2 classes in the data, "
-                f"but the data contains only one class: {classes[0]!r}"
+                f"but the data contains only one class: {classes.tolist()[0]!r}"
             )
         if self.solver == "liblinear" and len(classes) > 2:
             raise ValueError(
