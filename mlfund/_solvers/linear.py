@@ -19,8 +19,9 @@ from mlfund._solvers.stopping import Outcome, Stopping
 
 # In standardised coordinates. Larger ones would overflow when multiplied by weights.
 LARGEST_PENALTY = 1e150
-BINARY_REFRESH = (0, 3, 20)
-MULTINOMIAL_REFRESH = (0, 5, 15, 40)
+# Iterations at which L-BFGS takes the curvature anew.
+BINARY_REFRESH = (0, 3, 12, 22, 35, 60, 100, 200)
+MULTINOMIAL_REFRESH = (0, 5, 15, 40, 80, 160)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,10 @@ from scipy.linalg import LinAlgError, lapack
 
 from mlfund._solvers.problem import Point, Problem
 
-# Entries of the sampled rows kept as one dense array: 80 MB in float64.
+# Entries of the first sample as one dense array: 80 MB in float64.
 LARGEST_SAMPLE = 10_000_000
+ROWS_AT_ONCE = 16_384
+SAMPLE_GROWTH = 8
 # Relative to the largest curvature of a column.
 SMALLEST_CURVATURE = 1e-10
 # Of a unit diagonal. Rounding in a direction that the data leave open is divided by this,
@@ -23,42 +25,65 @@ class SampledHessian:
     H = sum_s c_s h_s x_s x_s' + diag(l2), with h the curvature of the loss (for several
     classes its mean over classes) and c the row weights scaled to the whole sum.
 
+    From the third refresh on the sample grows: a fit that takes so long has columns that
+    few rows fill (rare categories), of which a small sample knows nothing.
+
     Parameters
     ----------
     problem : Problem
     rng : numpy.random.RandomState
-        Draws the rows, with replacement, unless all fit.
+        Draws the rows, with replacement, unless all are taken.
     n_rows : int, optional
-        Rows to draw; by default max(2048, 10 p), as far as memory allows.
+        Rows of the first two samples; by default max(4096, 10 p), as memory allows.
     """
 
     def __init__(self, problem: Problem, rng, n_rows: int | None = None):
         self.problem = problem
-        design = problem.design
-        if n_rows is None:
-            n_rows = min(max(4096, 10 * design.p), max(LARGEST_SAMPLE // design.p, 256))
-        if n_rows >= design.n:
-            self._index = np.arange(design.n)
-        else:
-            self._index = np.sort(rng.randint(design.n, size=n_rows))
-        self._rows = design.rows(self._index)
-        weights = design.row_weights
-        if isinstance(weights, np.ndarray):
-            weights = weights[self._index].astype(np.float64)
-            self._row_weights = weights / max(weights.sum(), np.finfo(float).tiny)
-        else:
-            self._row_weights = np.full(len(self._index), 1.0 / len(self._index))
+        self._rng = rng
+        p = problem.design.p
+        self._n_rows = n_rows or min(max(4096, 10 * p), max(LARGEST_SAMPLE // p, 256))
+        self._refreshed = 0
+        self._kept = None
 
     def refresh(self, point: Point) -> None:
         """Take the curvature at `point`."""
-        h = self.problem.loss.mean_curvature(point.P, self._index) * self._row_weights
-        scaled = self._rows * np.sqrt(h)[:, None]
-        H = scaled.T @ scaled
-        self._inverse = inverse_of(H, self.problem.l2)
+        if self._refreshed >= 2:
+            self._n_rows *= SAMPLE_GROWTH
+            self._kept = None
+        self._refreshed += 1
+        H = np.zeros((self.problem.design.p,) * 2)
+        total = 0.0
+        for index, rows in self._sample():
+            weights = self._weights_of(index)
+            total += float(weights.sum())
+            h = self.problem.loss.mean_curvature(point.P, index) * weights
+            H += (rows * h[:, None]).T @ rows
+        self._inverse = inverse_of(H / total, self.problem.l2)
 
     def solve(self, G: NDArray) -> NDArray:
         """Return the inverse Hessian times each row of G (k, p)."""
         return G @ self._inverse
+
+    def _sample(self):
+        """Yield (index, standardised rows); a sample of one block is kept."""
+        design = self.problem.design
+        if 2 * self._n_rows >= design.n:
+            return design.blocks()
+        if self._kept is None:
+            index = np.sort(self._rng.randint(design.n, size=self._n_rows))
+            starts = range(0, len(index), ROWS_AT_ONCE)
+            parts = (index[start : start + ROWS_AT_ONCE] for start in starts)
+            if len(starts) > 1:
+                return ((part, design.rows(part)) for part in parts)
+            self._kept = [(index, design.rows(index))]
+        return self._kept
+
+    def _weights_of(self, index: slice | NDArray) -> NDArray:
+        weights = self.problem.design.row_weights
+        if isinstance(weights, np.ndarray):
+            return weights[index].astype(np.float64)
+        rows = index.stop - index.start if isinstance(index, slice) else len(index)
+        return np.full(rows, weights)
 
 
 class DiagonalHessian:
