@@ -125,7 +125,11 @@ def advise(
         plan=_plan(problem, n_folds, n_repeats, seed),
         limits=Limits(max_latency_ms, interpretable),
         setting=Setting(
-            problem.data.task, len(problem.data.X), seed % 2**31, usable_threads(), device
+            problem.data.task,
+            len(problem.data.X),
+            seed % 2**31,
+            usable_threads(problem.data.X.size),
+            device,
         ),
         candidates=_candidates(candidates, problem.data.task),
         positive=_positive(positive, problem),

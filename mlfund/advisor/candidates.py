@@ -16,8 +16,6 @@ from mlfund._check import check_choice
 from mlfund.advisor.advice import FAMILIES
 from mlfund.preprocessing import TablePreprocessor
 
-N_TREES = 200
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -108,7 +106,7 @@ def _random_forest(setting: Setting) -> Pipeline:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     shared = {
-        "n_estimators": N_TREES,
+        "n_estimators": 100,
         "n_jobs": setting.n_threads,
         "random_state": setting.seed,
     }

@@ -110,11 +110,10 @@ def chosen_for_cost(choice: Choice) -> str | None:
 
 def nearest_rival(choice: Choice) -> str | None:
     """Compare with the best of the other candidates."""
-    others = [name for name in choice.board.scores if name not in (choice.row.name,)]
-    others = [name for name in others if name != choice.leader.name] or others
+    scores = choice.board.scores
+    others = [name for name in scores if name != choice.row.name]
     if not others or choice.row.name != choice.leader.name:
         return None
-    scores, sign = choice.board.scores, 1.0
     rival = max(others, key=lambda name: float(scores[name].mean()))
     advantage = corrected_posterior(
         scores[choice.row.name] - scores[rival], choice.board.test_to_train
@@ -235,7 +234,7 @@ def cost(choice: Choice) -> str:
 
 
 def deep_learning(choice: Choice) -> str:
-    """Answer the question: deep learning or traditional machine learning?"""
+    """Answer whether the data want deep learning or traditional machine learning."""
     board = choice.board
     scored = [row for row in board.rows if row.name in board.scores]
     deep = [row for row in scored if row.family in _DEEP_FAMILIES]
