@@ -4,7 +4,9 @@ from __future__ import annotations
 
 # Newton's method for at most this many unknowns.
 NEWTON_UNKNOWNS = 400
-# Two classes: up to so many columns, or so much work for one Hessian.
+# Two classes: up to so many entries of X (100,000 x 10 take 79 ms, with a sampled Hessian
+# 38), and up to so many columns or so much work for one Hessian.
+NEWTON_ENTRIES = 300_000
 NEWTON_COLUMNS = 40
 NEWTON_FLOP = 3e7
 # Beyond this many columns the sampled Hessian costs more than the passes it saves.
@@ -38,7 +40,7 @@ def choose(n: int, p: int, k: int, *, l1: bool) -> str:
     if l1:
         small = k * p <= PROXIMAL_UNKNOWNS and hessian_flop <= PROXIMAL_FLOP
         return PROXIMAL_NEWTON if small else PROXIMAL
-    if k * p <= NEWTON_UNKNOWNS and _newton_pays(p, k, hessian_flop):
+    if k * p <= NEWTON_UNKNOWNS and _newton_pays(n, p, k, hessian_flop):
         return NEWTON
     # With fewer rows than columns the Hessian on a sample has no full rank to offer.
     if p <= SAMPLED_COLUMNS and n >= 2 * p:
@@ -46,12 +48,12 @@ def choose(n: int, p: int, k: int, *, l1: bool) -> str:
     return PLAIN
 
 
-def _newton_pays(p: int, k: int, hessian_flop: float) -> bool:
+def _newton_pays(n: int, p: int, k: int, hessian_flop: float) -> bool:
     """Whether some eight Hessians cost less than the iterations of L-BFGS.
 
     Costs of a row and class in nanoseconds on one core: 0.27 p^2 k for the Hessians of
     several classes, 0.5 p + 30 for one of about 100 iterations with a shared Hessian.
     """
     if k == 1:
-        return p <= NEWTON_COLUMNS or hessian_flop <= NEWTON_FLOP
+        return n * p <= NEWTON_ENTRIES and (p <= NEWTON_COLUMNS or hessian_flop <= NEWTON_FLOP)
     return 0.27 * p * p * k <= 100 * (0.5 * p + 30)
