@@ -213,7 +213,7 @@ class _BoostedTrees(VersionStamped, BaseEstimator):
 def _codes(column: pd.Series, categories: np.ndarray) -> np.ndarray:
     """Return the codes of a column as float32; NaN for missing and for unseen levels."""
     if not isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(pd.CategoricalDtype(categories))
+        column = column.astype(pd.CategoricalDtype(pd.Index(categories)))
     elif not np.array_equal(np.asarray(column.cat.categories), categories):
         column = column.cat.set_categories(categories)
     codes = column.cat.codes.to_numpy().astype(np.float32)

@@ -105,7 +105,7 @@ def _ridge(setting: Setting) -> Pipeline:
 def _random_forest(setting: Setting) -> Pipeline:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    shared = {
+    shared: dict[str, Any] = {
         "n_estimators": 100,
         "n_jobs": setting.n_threads,
         "random_state": setting.seed,
@@ -127,7 +127,7 @@ def _mlp(setting: Setting) -> Pipeline:
 
     from mlfund.estimators.mlp import MLPClassifier, MLPRegressor
 
-    shared = {
+    shared: dict[str, Any] = {
         "hidden_layer_sizes": (128, 64),
         "batch_size": min(256, max(8, setting.n_rows // 20)),
         "early_stopping": True,

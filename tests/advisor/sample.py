@@ -29,10 +29,18 @@ def _row(name: str, family: str, mean: float, **known: Any) -> dict[str, Any]:
 def sample_advice_dict() -> dict[str, Any]:
     """Return one advice on the Adult data, with a failed and a skipped candidate."""
     nothing = dict.fromkeys(
-        (
-            "score_mean score_std diff_to_best diff_ci95 verdict fit_seconds latency_ms_p50 "
-            "latency_ms_p95 peak_memory_bytes model_bytes"
-        ).split()
+        [
+            "score_mean",
+            "score_std",
+            "diff_to_best",
+            "diff_ci95",
+            "verdict",
+            "fit_seconds",
+            "latency_ms_p50",
+            "latency_ms_p95",
+            "peak_memory_bytes",
+            "model_bytes",
+        ]
     )
     return {
         "schema_version": 1,
