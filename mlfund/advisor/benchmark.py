@@ -194,7 +194,7 @@ class Benchmark:
             self._progress.step()
             points = _curve_points(splits, scores)
             if points:
-                last = _point(len(self._splits[0][0]), leader.scores(metric))
+                last = _point(len(self._splits[0][0]), leader.scores(metric)[:CURVE_FOLDS])
                 curves.append({"name": leader.candidate.name, "points": [*points, last]})
         return importance, curves
 

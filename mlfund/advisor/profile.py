@@ -36,15 +36,11 @@ def profile_table(problem: Problem) -> tuple[dict[str, Any], list[str]]:
         If every column is empty or constant.
     """
     X = problem.data.X
+    _check_varies(X)
     kinds = _kinds(X)
     features = [_feature(X.iloc[:, j], kind) for j, kind in enumerate(kinds)]
     constant = [f["name"] for f in features if f["distinct"] == 1 and f["missing"] == 0]
     empty = [f["name"] for f in features if f["distinct"] == 0]
-    if all(f["distinct"] < 2 and (f["distinct"] == 0 or f["missing"] == 0) for f in features):
-        raise DataError(
-            "No column varies between rows (all are empty or constant); "
-            "there is nothing to learn from."
-        )
     missing = sum(f["missing"] for f in features)
     profile = {
         "rows": len(X),
@@ -64,6 +60,16 @@ def profile_table(problem: Problem) -> tuple[dict[str, Any], list[str]]:
         "target": _target(problem),
     }
     return profile, _warnings(profile)
+
+
+def _check_varies(X: pd.DataFrame) -> None:
+    for j in range(X.shape[1]):
+        column = X.iloc[:, j]
+        if _distinct(column) + column.hasnans > 1:
+            return
+    raise DataError(
+        "No column varies between rows (all are empty or constant); there is nothing to learn from."
+    )
 
 
 def _kinds(X: pd.DataFrame) -> list[str]:
