@@ -107,7 +107,7 @@ class Benchmark:
         The first runs to its end whatever the budget, so that there is always an advice.
         """
         for position, candidate in enumerate(candidates):
-            outcome = Measured(candidate)
+            outcome = Measured(candidate, self._share_done(0))
             self.measured.append(outcome)
             if position > 0 and self._budget.left < _LEAST_SECONDS:
                 outcome.status = f"skipped: {self._used_up()}"
@@ -131,6 +131,7 @@ class Benchmark:
                 self._budget.reserved_seconds = self._refit_seconds()
                 self._progress.step()
                 done = len(outcome.metrics)
+                outcome.status = "ok" if done == n_splits else self._share_done(done)
                 what = f"fold {done + 1} of {n_splits}" if done < n_splits else "latency"
                 self._progress.now(f"{name}, {what}")
             elif kind == "costs":
@@ -145,7 +146,10 @@ class Benchmark:
     def _stopped(self, n_done: int) -> str:
         if n_done == 0:
             return f"skipped: {self._used_up()} before its first fold ended"
-        return f"partial: {n_done} of {len(self._splits)} folds, then {self._used_up()}"
+        return f"{self._share_done(n_done)}, then {self._used_up()}"
+
+    def _share_done(self, n_done: int) -> str:
+        return f"partial: {n_done} of {len(self._splits)} folds"
 
     def _used_up(self) -> str:
         return f"the time budget of {self._budget.seconds:g} s was used up"

@@ -69,7 +69,8 @@ def make_leaderboard(
             else row
             for row in rows
         ]
-        rows = [_crowned(row, rows) if row.name == best else row for row in rows]
+        rivals = [row for row in rows if row.name in scores and row.name != best]
+        rows = [_crowned(row, rivals) if row.name == best else row for row in rows]
     return Leaderboard(tuple(rows), metric, equivalence, test_to_train, scores)
 
 
@@ -124,9 +125,9 @@ def _compared(
     )
 
 
-def _crowned(best: LeaderboardRow, rows: Sequence[LeaderboardRow]) -> LeaderboardRow:
+def _crowned(best: LeaderboardRow, rivals: Sequence[LeaderboardRow]) -> LeaderboardRow:
     """Give the best row its verdict against all others together."""
-    others = {row.verdict for row in rows if row.name != best.name and row.verdict}
+    others = {row.verdict for row in rivals}
     # the most doubtful of the comparisons: "better" only where every other row is worse
     crowns = {"undecided": "undecided", "practically_equal": "practically_equal"}
     crown = next((crowns[one] for one in crowns if one in others), "better")

@@ -15,6 +15,8 @@ from mlfund.advisor.choice import INTERPRETABLE_FAMILIES, Choice, cost_key, with
 from mlfund.advisor.statistics import corrected_posterior
 
 TITLES = {one.name: one.title for table in CANDIDATES.values() for one in table}
+# Below this probability a difference is not said to look like one.
+_LIKELY = 0.8
 _DEEP_FAMILIES = ("neural_network", "pretrained")
 
 Sentence = Callable[[Choice], str | None]
@@ -257,6 +259,12 @@ def deep_learning(choice: Choice) -> str:
         )
     better, worse, sure = (net, other, above) if above > below else (other, net, below)
     kind = "Deep learning" if better is net else "Traditional machine learning"
+    if sure < _LIKELY:
+        return (
+            "Deep learning against traditional machine learning is not settled here: "
+            f"{title(better)} has a {label} {gap} better than {title(worse)}, "
+            f"but relevantly better only with {percent(sure)} probability."
+        )
     certainty = "is the better choice here" if sure >= 0.95 else "looks better here"
     return (
         f"{kind} {certainty}: {title(better)} has a {label} {gap} better than {title(worse)}, "

@@ -75,9 +75,7 @@ def test_few_rows_are_all_used_to_grow():
 
 @pytest.mark.parametrize("labels", [[3, 7], ["a", "b", "c"], [True, False]])
 def test_labels_of_any_kind(labels):
-    X, codes = make_classification(
-        200, n_classes=len(labels), n_informative=5, random_state=0
-    )
+    X, codes = make_classification(200, n_classes=len(labels), n_informative=5, random_state=0)
     y = np.asarray(labels)[codes]
     model = BoostedTreesClassifier(**SMALL).fit(X, y)
     np.testing.assert_array_equal(model.classes_, np.unique(y))
