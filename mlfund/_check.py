@@ -64,7 +64,7 @@ def check_positive(name: str, value: Any, *, zero: bool = False, integer: bool =
     """Return `value` if it is a finite number above 0 (or from 0 on with `zero`)."""
     kind = numbers.Integral if integer else numbers.Real
     ok = isinstance(value, kind) and not isinstance(value, bool) and np.isfinite(float(value))
-    if not ok or value < 0 or (value == 0 and not zero):
+    if not ok or float(value) < 0 or (value == 0 and not zero):
         what = "an integer" if integer else "a finite number"
         least = "at least 0" if zero else "greater than 0"
         raise ValueError(f"{name} must be {what} {least}; got {value!r}.")
@@ -73,7 +73,7 @@ def check_positive(name: str, value: Any, *, zero: bool = False, integer: bool =
 
 def check_fraction(name: str, value: Any) -> float:
     """Return `value` if it lies strictly between 0 and 1."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 < value < 1:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 < float(value) < 1:
         raise ValueError(f"{name} must be a number strictly between 0 and 1; got {value!r}.")
     return float(value)
 

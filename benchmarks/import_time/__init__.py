@@ -17,13 +17,13 @@ PROGRAMS = {
 
 
 def run(quick: bool = False) -> dict:
-    """Start interpreters in turn (twice each when quick, else nine times)."""
+    """Start interpreters in turn (once each when quick, else nine times)."""
     commands = {name: [sys.executable, "-c", program] for name, program in PROGRAMS.items()}
     competitors = {
         name: lambda command=command: subprocess.run(command, check=True)
         for name, command in commands.items()
     }
-    return {"seconds": interleave(competitors, repeats=2 if quick else 9, warmup=1)}
+    return {"seconds": interleave(competitors, repeats=1 if quick else 9, warmup=0 if quick else 1)}
 
 
 def report(result: dict) -> str:
