@@ -8,11 +8,6 @@ from torch import Tensor, nn
 from mlfund._engine.data import Batch
 from mlfund.losses import Loss
 
-# Losses whose derivative in the raw score is ``inverse_link(raw) - y``.
-CANONICAL = frozenset(
-    {"log_loss_binary", "log_loss_multinomial", "log_loss_multilabel", "squared_error", "poisson"}
-)
-
 
 class Objective(nn.Module):
     """Weighted mean of a row loss, normalised by the weight sum of the batch.
@@ -43,7 +38,7 @@ class Objective(nn.Module):
 
     def with_gradient(self, raw: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the objective and its gradient in `raw`, a new tensor of its shape."""
-        if self.loss.name not in CANONICAL:
+        if not self.loss.canonical:
             raw = raw.detach().requires_grad_()
             with torch.enable_grad():
                 value = self(raw, batch)
