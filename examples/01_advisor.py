@@ -12,6 +12,7 @@ import mlfund
 
 
 def main():
+    """Advise on three quarters of the rows and try the model on the rest."""
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     y = y.map({0: "malignant", 1: "benign"})
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)

@@ -201,7 +201,7 @@ def test_the_positive_label_is_checked_and_kept():
     y = pd.Series(["no", "yes"] * 30)
     advice = mlfund.advise(X, y, positive="no", candidates=["prior"], isolate=False)
     assert advice.data["positive"] == "no"
-    with pytest.raises(ValueError, match="positive='ye'.*Did you mean 'yes'"):
+    with pytest.raises(ValueError, match=r"positive='ye'.*Did you mean 'yes'"):
         mlfund.advise(X, y, positive="ye", candidates=["prior"], isolate=False)
 
 
