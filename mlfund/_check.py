@@ -1,6 +1,9 @@
 """Checks of arguments, devices and seeds, and the wording of errors.
 
 One sentence an error: what was given, what is allowed, what to do about it.
+
+torch and scikit-learn are imported where they are used: the command line reports a
+file that is not there without waiting seconds for them.
 """
 
 from __future__ import annotations
@@ -11,11 +14,12 @@ import importlib
 import numbers
 from collections.abc import Iterable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from sklearn.utils import check_random_state
+
+if TYPE_CHECKING:
+    import torch
 
 # Below this many floating-point operations per parallel region, waking a second
 # thread costs more than it saves (4-8 ms per region on a busy machine).
@@ -98,6 +102,8 @@ def require(module: str, extra: str) -> ModuleType:
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
     """Return an integer seed in [0, 2**31 - 1); an instance is advanced by one draw."""
+    from sklearn.utils import check_random_state
+
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
@@ -114,6 +120,8 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     ValueError
         If the name is unknown or this machine has no such device.
     """
+    import torch
+
     if device is None:
         return torch.device("cpu")
     if device == "auto":
@@ -137,6 +145,8 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
 
 
 def _best_device() -> str:
+    import torch
+
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -145,6 +155,8 @@ def _best_device() -> str:
 @contextlib.contextmanager
 def preserved_torch_state() -> Iterator[None]:
     """Leave torch's random state, thread count and default dtype as they were found."""
+    import torch
+
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     with torch.random.fork_rng():
         try:
@@ -164,6 +176,8 @@ def limited_threads(n_flop: float) -> Iterator[None]:
     n_flop : float
         Floating-point operations between two synchronisations (one batch, one product).
     """
+    import torch
+
     threads = torch.get_num_threads()
     if n_flop >= SINGLE_THREAD_FLOP or threads == 1:
         yield

@@ -67,13 +67,14 @@ def _advise(options: argparse.Namespace) -> int:
     from mlfund.advisor import writing
     from mlfund.advisor.reading import split_target
 
+    table, target = _table(options)
+    X, y = split_target(table, target, options.ignore)
+    _check_positive(y, options.positive)
+    # last, since it loads torch: what is wrong with the file is said at once
     try:
         resolve_device(options.device)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    table, target = _table(options)
-    X, y = split_target(table, target, options.ignore)
-    _check_positive(y, options.positive)
     folder = writing.prepare_folder(options.out)
     run = _Run(folder, table, quiet=options.quiet)
     return run(options, X, y)
