@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn import metrics
+from scipy.stats import rankdata
 
 from mlfund._check import DataError, check_choice
 
@@ -76,11 +76,19 @@ def _roc_auc(y: np.ndarray, proba: np.ndarray, classes: np.ndarray | None) -> fl
     known = _known(classes)
     columns = [1] if len(known) == 2 else range(len(known))
     areas = [
-        metrics.roc_auc_score(y == known[j], proba[:, j])
+        _area(y == known[j], proba[:, j])
         for j in columns
         if 0 < np.count_nonzero(y == known[j]) < len(y)
     ]
     return float(np.mean(areas)) if areas else float("nan")
+
+
+def _area(positive: np.ndarray, score: np.ndarray) -> float:
+    """Return the share of pairs in the right order (Mann-Whitney), a tie counting one half."""
+    n_positive = np.count_nonzero(positive)
+    rank_sum = rankdata(score)[positive].sum()
+    n_pairs = n_positive * (len(positive) - n_positive)
+    return float((rank_sum - n_positive * (n_positive + 1) / 2) / n_pairs)
 
 
 def _known(classes: np.ndarray | None) -> np.ndarray:

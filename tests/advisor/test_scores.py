@@ -10,7 +10,8 @@ GENERATOR = np.random.default_rng(0)
 
 def labelled(k, labels):
     y = np.asarray(labels)[GENERATOR.integers(k, size=300)]
-    proba = GENERATOR.dirichlet(np.ones(k), size=300)
+    proba = GENERATOR.dirichlet(np.ones(k), size=300).round(2)  # with ties
+    proba[:, -1] = 1 - proba[:, :-1].sum(axis=1)
     return y, proba, np.unique(labels)
 
 
