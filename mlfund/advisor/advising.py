@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mlfund._check import DataError, check_choice, check_positive, seed_from
 from mlfund.advisor.advice import Advice
 from mlfund.advisor.budget import Budget
@@ -110,7 +112,7 @@ def advise(
     """
     if max_latency_ms is not None:
         check_positive("max_latency_ms", max_latency_ms)
-    budget, seed = Budget(time_budget_seconds), seed_from(random_state)
+    budget, seed = Budget(time_budget_seconds), _seed(random_state)
     problem = make_problem(X, y, task)
     session = Session(
         problem=problem,
@@ -120,7 +122,7 @@ def advise(
         setting=Setting(
             problem.data.task,
             len(problem.data.X),
-            seed % 2**31,
+            seed,
             usable_threads(problem.data.X.size),
             device,
         ),
@@ -136,6 +138,13 @@ def advise(
         return session.run(runner, progress, on_checkpoint)
     finally:
         runner.close()
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return the integer given, so that the advice names it; else a seed drawn."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state) % 2**31
+    return seed_from(random_state)
 
 
 def _plan(problem: Problem, n_folds: int, n_repeats: int, seed: int) -> FoldPlan:

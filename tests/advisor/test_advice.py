@@ -116,6 +116,12 @@ def test_same_seed_same_scores(iris):
     assert len(boards[0]) == 5
 
 
+def test_the_seed_in_the_protocol_is_the_one_given(iris):
+    X, y = iris
+    advice = mlfund.advise(X, y, candidates=["prior"], isolate=False, random_state=7)
+    assert advice.protocol["seed"] == 7
+
+
 def test_regression(iris):
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     advice = mlfund.advise(X, y, random_state=0, isolate=False, n_folds=3)
