@@ -78,6 +78,12 @@ def summary(choice: Choice) -> str:
         f"Use {title(row)}: {metric.label} {number(row.score_mean)} "
         f"over {len(row.fold_scores)} folds."
     )
+    measured = [one for one in choice.board.rows if one.name in choice.board.scores]
+    if all(one.family == "baseline" for one in measured):
+        return (
+            f"Only {title(row)} could be measured ({metric.label} {number(row.score_mean)}); "
+            "give the other candidates more time, or see in the leaderboard why they failed."
+        )
     if row.family == "baseline":
         text = (
             f"No model was found to beat {title(row)} ({metric.label} {number(row.score_mean)}): "
@@ -182,20 +188,22 @@ def more_data(choice: Choice) -> str | None:
 def other_limits(choice: Choice) -> str | None:
     """Name the latency at which the advice would flip."""
     p95 = choice.row.latency_ms_p95
+    # a fifth below, because latencies vary by that much from run to run
+    limit = None if p95 is None else 0.8 * p95
     faster = [
         row
         for row in choice.board.rows
         if row.name in choice.board.scores
         and row.family != "baseline"
         and row.latency_ms_p95 is not None
-        and p95 is not None
-        and row.latency_ms_p95 < 0.8 * p95
+        and limit is not None
+        and row.latency_ms_p95 < limit
     ]
-    if not faster or p95 is None:
+    if not faster or limit is None:
         return None
     best = min(faster, key=lambda row: choice.board.rows.index(row))
     return (
-        f"A limit below {p95:.2g} ms a row would make it {title(best)} "
+        f"A limit below {limit:.2g} ms a row would make it {title(best)} "
         f"({choice.board.metric.label} {number(best.score_mean)})."
     )
 
