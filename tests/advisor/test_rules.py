@@ -127,7 +127,7 @@ def test_the_prior_can_win():
 def test_a_baseline_without_rivals_proves_nothing():
     skipped = Measured(get_candidate("mlp", "classification"), "skipped: no time")
     choice = choice_of({"prior": (0.6, 0.1)}, extra=[skipped])
-    assert rules.summary(choice).startswith("Only the prior alone, without any column, could be")
+    assert rules.summary(choice).startswith("Only the prior alone, without any column could be")
 
 
 def test_nearest_rival_gives_gap_and_interval():
