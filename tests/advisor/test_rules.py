@@ -181,7 +181,7 @@ def test_what_was_not_compared_is_told():
 def test_the_latency_at_which_the_advice_flips_is_told():
     choice = choice_of(random_forest=(0.33, 20.0))
     assert rules.other_limits(choice) == (
-        "A limit below 10 ms a row would make it a neural network (multi-layer perceptron) "
+        "A limit below 8 ms a row would make it a neural network (multi-layer perceptron) "
         "(log-loss 0.32)."
     )
 
