@@ -8,7 +8,7 @@ import pytest
 import mlfund
 
 # Loaded where they are used, never by naming a public class.
-LAZY = ["xgboost", "skrub", "matplotlib", "torchvision", "transformers", "dask", "rich"]
+LAZY = ["xgboost", "skrub", "matplotlib", "torchvision", "transformers", "dask"]
 
 
 def loaded_after(statement, modules):
