@@ -175,7 +175,7 @@ def limits_kept(choice: Choice) -> str | None:
 def more_data(choice: Choice) -> str | None:
     """Say that the comparison is not settled."""
     undecided = [
-        row.name
+        title(row)
         for row in choice.board.rows
         if row.verdict == "undecided" and row.name not in (choice.row.name, choice.best.name)
     ]
@@ -213,7 +213,7 @@ def unfinished(choice: Choice) -> str | None:
     missing = [row for row in choice.board.rows if row.name not in choice.board.scores]
     if not missing:
         return None
-    names = ", ".join(row.name for row in missing)
+    names = ", ".join(map(title, missing))
     return f"Not compared: {names}; more time, or a cure for what failed, could change it."
 
 

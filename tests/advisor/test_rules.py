@@ -78,7 +78,9 @@ def test_undecided_is_no_tie():
     assert choice.row.name == "xgboost"
     assert 0.4 < choice.confidence < 0.95
     assert "so this may be chance" in rules.nearest_rival(choice)
-    assert "the gap to mlp is not settled" in rules.more_data(choice)
+    assert "the gap to a neural network (multi-layer perceptron) is not settled" in rules.more_data(
+        choice
+    )
 
 
 def test_a_latency_limit_is_honoured_and_its_price_told():
@@ -174,7 +176,7 @@ def test_what_was_not_compared_is_told():
     failed = Measured(get_candidate("mlp", "classification"), "failed: MemoryError")
     table = {name: known for name, known in STANDARD.items() if name != "mlp"}
     choice = choice_of(table, extra=[failed])
-    assert rules.unfinished(choice).startswith("Not compared: mlp")
+    assert rules.unfinished(choice).startswith("Not compared: a neural network")
     assert rules.unfinished(choice_of()) is None
 
 
