@@ -405,8 +405,8 @@ _TRUSTED = {
     # Estimators of mlfund. Their state becomes their attributes: parameters, numbers, arrays.
     # Nothing is called but the check of the version stamp.
     "mlfund.estimators.linear.LogisticRegression": "ObjectNode",
-    "mlfund.estimators.mlp.MLPClassifier": "ObjectNode",
-    "mlfund.estimators.mlp.MLPRegressor": "ObjectNode",
+    "mlfund.estimators.mlp_classifier.MLPClassifier": "ObjectNode",
+    "mlfund.estimators.mlp_regressor.MLPRegressor": "ObjectNode",
     # Gradient boosting: its state holds the model as bytes, which _saved_trees.py checks on
     # loading, before XGBoost predicts with it.
     "mlfund.advisor.boosting.BoostedTreesClassifier": "ObjectNode",

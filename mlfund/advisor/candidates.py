@@ -125,7 +125,8 @@ def _mlp(setting: Setting) -> Pipeline:
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.preprocessing import StandardScaler
 
-    from mlfund.estimators.mlp import MLPClassifier, MLPRegressor
+    from mlfund.estimators.mlp_classifier import MLPClassifier
+    from mlfund.estimators.mlp_regressor import MLPRegressor
 
     shared: dict[str, Any] = {
         "hidden_layer_sizes": (128, 64),
@@ -182,7 +183,7 @@ _NETWORK = Candidate(
     "neural_network",
     "a neural network (multi-layer perceptron)",
     _mlp,
-    modules=("mlfund.estimators.mlp",),
+    modules=("mlfund.estimators.mlp_classifier", "mlfund.estimators.mlp_regressor"),
 )
 
 # In the order they run: a small time budget still meets the cheap ones.

@@ -1,0 +1,317 @@
+"""The multilayer perceptron for real targets: scikit-learn's interface, trained by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import validate_data
+
+from mlfund._engine import scores
+from mlfund._engine.data import DeviceRows
+from mlfund.estimators._mlp_base import BaseMLP
+from mlfund.initializers import Initializer
+from mlfund.optimizers import Optimizer
+from mlfund.schedules import Schedule
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """Multilayer perceptron for real targets, one or several.
+
+    A drop-in for `sklearn.neural_network.MLPRegressor`: its parameters come first,
+    with the same meaning and defaults, and for the same `random_state` the loss curve
+    is the same (but for `early_stopping`, whose rows are drawn otherwise). The
+    parameters from `optimizer` on are additions; None leaves everything as
+    scikit-learn's say, and one that contradicts another raises.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, default="squared_error"
+        Half the squared error, or half the Poisson deviance of ``exp(raw)``.
+    hidden_layer_sizes : int or array-like of int, default=(100,)
+        Units of each hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Activation of the hidden layers.
+    solver : {"lbfgs", "sgd", "adam"}, default="adam"
+        How the weights are optimised. "lbfgs" works on all rows at once.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty of weights (not intercepts), divided by the weight
+        sum of the batch.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch; "auto" is ``min(200, n)``.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        Schedule of the learning rate, for ``solver="sgd"``.
+    learning_rate_init : float, default=0.001
+        Initial learning rate, for "sgd", "adam" and `optimizer`.
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int, default=200
+        Most epochs ("sgd", "adam") or iterations ("lbfgs").
+    shuffle : bool, default=True
+        Whether each epoch draws a new order of the rows.
+    random_state : int, RandomState instance or None, default=None
+        Source of the initial weights, the validation split, the row orders and the
+        dropout masks. Weights and orders are scikit-learn's for the same seed.
+    tol : float, default=1e-4
+        Least improvement of loss or score that counts; for "lbfgs" the largest
+        component of the gradient at the end.
+    verbose : bool, default=False
+        Whether to print a line an epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last solution.
+    momentum : float, default=0.9
+        Momentum of "sgd", in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether that is Nesterov's.
+    early_stopping : bool, default=False
+        Whether to hold out rows, stop when their score stops improving, and keep the
+        best weights.
+    validation_fraction : float, default=0.1
+        Share of the rows held out, stratified by class.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decays of Adam's moments, in [0, 1).
+    epsilon : float, default=1e-8
+        Added to Adam's denominator.
+    n_iter_no_change : int or inf, default=10
+        Epochs without an improvement of `tol` that are borne.
+    max_fun : int, default=15000
+        Most evaluations of "lbfgs".
+    optimizer : str, Optimizer or None, default=None
+        Name in `mlfund.optimizers.OPTIMIZERS`, or an instance, in place of `solver`.
+    schedule : str, Schedule or None, default=None
+        Name in `mlfund.schedules.SCHEDULES`, or an instance, in place of
+        `learning_rate`; it multiplies `learning_rate_init` at every step.
+    initializer : str, Initializer or None, default=None
+        Name in `mlfund.initializers.INITIALIZERS`, or an instance; None draws
+        scikit-learn's initial weights.
+    dropout : float, sequence of float or None, default=None
+        Share of hidden units dropped at each step, one or one for each hidden layer.
+    weight_decay : float or None, default=None
+        Decoupled decay: weights shrink by ``learning rate * weight_decay`` a step,
+        beside the gradient (`alpha` acts through it).
+    device : {"cpu", "cuda", "cuda:N", "mps", "auto"} or None, default=None
+        Where to train; None is the CPU. `predict` always runs on the CPU.
+    precision : {"input", "float64", "float32", "bf16", "mixed", "auto"} or None, default=None
+        None and "input" compute in the dtype of X. "bf16" multiplies in bfloat16 over
+        float32 weights, "mixed" does where the device has the units for it, "auto" where
+        that also pays; both fall back to float32.
+    callbacks : list of skorch callbacks or None, default=None
+        Told of every epoch, and of every batch if they look at batches.
+
+    Attributes
+    ----------
+    loss_ : float
+        Last loss of the training, penalty included.
+    best_loss_ : float or None
+        Smallest loss of an epoch; None with `early_stopping`. Not for "lbfgs".
+    loss_curve_ : list of float
+        Mean loss of every epoch. Not for "lbfgs".
+    validation_scores_ : list of float or None
+        R2 on the rows held out, for every epoch, with `early_stopping`.
+    best_validation_score_ : float or None
+        The largest of them.
+    t_ : int
+        Rows seen in training.
+    coefs_ : list of ndarray, each of shape (fan_in, fan_out)
+        Weights of the layers.
+    intercepts_ : list of ndarray, each of shape (fan_out,)
+        Biases of the layers.
+    n_iter_ : int
+        Epochs, or iterations of "lbfgs", of the last training.
+    n_layers_ : int
+        Layers, input and output counted.
+    n_outputs_ : int
+        Units of the output layer.
+    out_activation_ : str
+        What turns raw scores into predictions: "identity" or "exp".
+    history_ : pandas.DataFrame
+        One row an epoch: epoch, train_loss, lr, seconds, and with `early_stopping`
+        valid_loss and valid_score.
+    device_ : str
+        Where the training ran.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names that are strings.
+
+    See Also
+    --------
+    MLPClassifier : The same for classes.
+
+    Notes
+    -----
+    With several outputs the loss reported is the mean over outputs, as in scikit-learn;
+    what is minimised is their sum. Scale the target when its spread is far from 1.
+
+    References
+    ----------
+    Kingma and Ba (2015), Adam, arXiv 1412.6980.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_regression
+    >>> from mlfund import MLPRegressor
+    >>> X, y = make_regression(200, 5, random_state=0)
+    >>> model = MLPRegressor(solver="lbfgs", hidden_layer_sizes=(20,), random_state=0)
+    >>> model.fit(X, y / y.std()).score(X, y / y.std()) > 0.99
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        optimizer: str | Optimizer | None = None,
+        schedule: str | Schedule | None = None,
+        initializer: str | Initializer | None = None,
+        dropout: Any = None,
+        weight_decay: float | None = None,
+        device: str | torch.device | None = None,
+        precision: str | None = None,
+        callbacks: Sequence[Any] | None = None,
+    ) -> None:
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.initializer = initializer
+        self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d)
+            Features.
+        y : array-like of shape (n,) or (n, k)
+            Targets.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the rows, at least 0.
+
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If parameters contradict each other, the data do not fit, or the training
+            diverged in its first epoch.
+        """
+        fitted: MLPRegressor = self._fit(X, y, sample_weight, incremental=False)
+        return fitted
+
+    @available_if(lambda estimator: estimator._has_partial_fit())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """Train one epoch on X and y, from where the last call left off.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
+        """
+        fitted: MLPRegressor = self._fit(X, y, sample_weight, incremental=True)
+        return fitted
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return predictions, shape (n,), or (n, k) for several outputs."""
+        mean = self._raw(X)
+        if self.out_activation_ == "exp":
+            np.exp(mean, out=mean)
+        return mean.ravel() if mean.shape[1] == 1 else mean
+
+    def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _encode_target(self, y: Any, dtype: Any, *, first: bool, incremental: bool) -> np.ndarray:
+        self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
+        return y.astype(dtype).reshape(len(y), -1)
+
+    def _loss_name(self) -> str:
+        return self.loss
+
+    def _task(self) -> str:
+        return "regression"
+
+    def _validation_score(self, raw: torch.Tensor, rows: DeviceRows) -> float:
+        mean = torch.exp(raw) if self.loss == "poisson" else raw
+        return scores.r2(mean, rows)
