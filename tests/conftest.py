@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +36,15 @@ def shared_table():
         return table.drop(columns=row["target"]), table[row["target"]], row["task"]
 
     return read
+
+
+def pytest_configure():
+    """Let Ctrl-C interrupt, also where the tests run in the background.
+
+    A shell starts background jobs with SIGINT ignored; Python and the processes it starts would
+    inherit that, and the tests of interrupts would wait in vain.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
