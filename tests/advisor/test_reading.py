@@ -208,7 +208,7 @@ def test_a_named_index_becomes_a_column(tmp_path):
         ("t.csv", b"a,b\n1,\x00\x00\n", "not a text file: it holds null bytes"),
         ("t.csv", b"PK\x03\x04rest", "a zip archive or an Excel workbook"),
         ("t.csv", b"PAR1rest", "a parquet file; name it .parquet"),
-        ("t.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 9999)[:60], "damaged gzip file"),
+        ("t.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 9999, mtime=0)[:60], "damaged gzip file"),
         ("t.csv", b"\xff\xfea", "not valid UTF-16 text"),
         ("t.parquet", b"not parquet at all", "cannot be read as parquet"),
         ("t.feather", b"not feather at all", "cannot be read as feather"),
