@@ -15,7 +15,7 @@ from mlfund._check import check_choice, check_positive
 from mlfund._engine.net import StepRule
 from mlfund._engine.rules import adam_epsilon, decoupled_decay
 from mlfund.initializers import Initializer
-from mlfund.optimizers import Optimizer, get_optimizer
+from mlfund.optimizers import AdamW, Optimizer, get_optimizer
 from mlfund.schedules import Schedule, get_schedule
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -112,10 +112,10 @@ def optimizer_and_rules(estimator: Any) -> tuple[Optimizer, list[StepRule]]:
     entry = _optimizer(estimator)
     rules: list[StepRule] = []
     decay = estimator.weight_decay
-    if entry.name == "adamw":
+    if isinstance(entry, AdamW):
         # torch would shrink the biases too; here decay, like alpha, is for weights only.
-        decay = entry.weight_decay if decay is None else decay  # type: ignore[attr-defined]
-        entry = dataclasses.replace(entry, weight_decay=0.0)  # type: ignore[call-arg]
+        decay = entry.weight_decay if decay is None else decay
+        entry = dataclasses.replace(entry, weight_decay=0.0)
     if decay:
         rules.append(decoupled_decay(decay))
     if estimator.optimizer is None and estimator.solver == "adam":
