@@ -8,7 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from mlfund._check import check_choice
+from mlfund._check import check_choice, resolve_device
 from mlfund._solvers.choice import NEWTON, PLAIN, PRECONDITIONED, PROXIMAL, PROXIMAL_NEWTON
 
 # scikit-learn's names: they fix the objective and the penalties, not the algorithm.
@@ -70,6 +70,14 @@ def check_arguments(estimator) -> Objective:
         algorithm=estimator.solver if estimator.solver in OWN_SOLVERS else None,
         of_intercept=float(estimator.intercept_scaling) if penalised else None,
     )
+
+
+def accelerator(device):
+    """Return the torch device to fit on, or None for numpy on the CPU, without torch."""
+    if device is None or (isinstance(device, str) and device == "cpu"):
+        return None
+    resolved = resolve_device(device)
+    return None if resolved.type == "cpu" else resolved
 
 
 def _check_ranges(estimator) -> None:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 
 from mlfund._solvers.linear import Fit, Penalty, solve
 from mlfund._version_stamp import VersionStamped
-from mlfund.estimators._linear_arguments import Objective, check_arguments
+from mlfund.estimators._linear_arguments import Objective, accelerator, check_arguments
 from mlfund.estimators._linear_callbacks import IterationReport
 from mlfund.estimators._linear_data import Rows, make_rows
 from mlfund.estimators._linear_prediction import LinearClassifierMixin
@@ -74,6 +74,8 @@ class LogisticRegression(
         Start from the present `coef_` and `intercept_`, if there are any.
     n_jobs : None
         Deprecated as in scikit-learn 1.8; it has no effect.
+    device : {"cpu", "cuda", "cuda:N", "mps", "auto"} or None, default=None
+        Where to fit; None is the CPU. `predict` always runs on the CPU.
 
     Attributes
     ----------
@@ -86,7 +88,9 @@ class LogisticRegression(
     n_iter_ : ndarray of int of shape (1,)
         Iterations done.
     solver_ : str
-        The algorithm that ran: one of the five own names above.
+        The algorithm that ran, by its own name.
+    device_ : str
+        Where the fit ran.
     n_features_in_ : int
         d.
     feature_names_in_ : ndarray of shape (d,)
@@ -153,6 +157,7 @@ class LogisticRegression(
         verbose=0,
         warm_start=False,
         n_jobs=None,
+        device=None,
     ):
         self.penalty = penalty
         self.C = C
@@ -168,6 +173,7 @@ class LogisticRegression(
         self.verbose = verbose
         self.warm_start = warm_start
         self.n_jobs = n_jobs
+        self.device = device
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None):
@@ -201,8 +207,10 @@ class LogisticRegression(
         told = {"X": X, "y": y, "metadata": metadata}
         context.call_on_fit_task_begin(estimator=self, **told)
         report = IterationReport(self, context, told, X.dtype) if self._watched() else None
-        fit = self._solve(objective, rows, report)
+        device = accelerator(self.device)
+        fit = self._solve(objective, rows, report, device)
         self._publish(fit, X.dtype)
+        self.device_ = "cpu" if device is None else str(device)
         self._warn(fit, objective)
         context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **told)
         return self
@@ -226,7 +234,7 @@ class LogisticRegression(
     def _watched(self) -> bool:
         return bool(self.verbose) or bool(getattr(self, "_skl_callbacks", None))
 
-    def _solve(self, objective: Objective, rows: Rows, report) -> Fit:
+    def _solve(self, objective: Objective, rows: Rows, report, device) -> Fit:
         l2, l1 = objective.strengths(rows.weight_sum)
         return solve(
             rows.X,
@@ -239,6 +247,7 @@ class LogisticRegression(
             solver=objective.algorithm,
             start=self._warm_start(rows),
             after_iteration=report,
+            **({} if device is None else {"device": device}),
         )
 
     def _warm_start(self, rows: Rows):

@@ -1,6 +1,5 @@
 """LogisticRegression against scikit-learn's: the same optimum, arguments and manners."""
 
-import inspect
 import pickle
 import warnings
 
@@ -57,15 +56,6 @@ def objective(model, X, y, weights, *, penalised_intercept=False):
     if penalised_intercept:
         W = np.append(W, model.intercept_ / model.intercept_scaling)
     return value + (ratio * np.abs(W).sum() + (1 - ratio) / 2 * (W**2).sum()) / C
-
-
-def test_parameters_and_defaults_are_scikit_learns():
-    ours = inspect.signature(LogisticRegression).parameters
-    theirs = inspect.signature(SklearnLogisticRegression).parameters
-    assert list(ours) == list(theirs)
-    for name in theirs:
-        assert ours[name].default == theirs[name].default
-        assert ours[name].kind == theirs[name].kind
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
