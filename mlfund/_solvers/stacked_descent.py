@@ -1,0 +1,217 @@
+"""L-BFGS for a stack of models: each has its own memory, step and end; all share the passes."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlfund._solvers.stacked_problem import StackedProblem
+from mlfund._solvers.stopping import FLOOR_ULP, NEAR_FLOOR
+
+# A unit step is kept when the slope at its end is at most this part of the first slope.
+OVERSHOOT = 0.5
+MAX_TRIALS = 12
+# Steps without a smaller gradient after which a model leaves the stack: near the floor of
+# the arithmetic for rounding, elsewhere as one that needs a closer search.
+FLOOR_PATIENCE = 6
+PATIENCE = 20
+# Bytes of the memory of all models; beyond, each remembers fewer steps.
+MEMORY_BYTES = 5e8
+
+RUNNING, CONVERGED, ROUNDING, MAX_ITER, STALLED = range(5)
+
+
+class StackedLBFGS:
+    """Limited-memory BFGS, row by row over the models.
+
+    Parameters
+    ----------
+    metric : SharedMetric
+    size : int
+        Entries of all models' weights.
+    """
+
+    def __init__(self, metric, size: int):
+        self.metric = metric
+        memory = int(np.clip(MEMORY_BYTES / (16 * max(size, 1)), 2, 10))
+        self._pairs: deque = deque(maxlen=memory)
+        self._size: NDArray | None = None
+
+    def direction(self, G: NDArray, strengths: NDArray) -> NDArray:
+        """Return the descent directions for gradients G (m, k, p)."""
+        Q, alphas = G.copy(), []
+        for S, Y, rho in reversed(self._pairs):
+            alpha = rho * _dots(S, Q)
+            Q -= alpha[:, None, None] * Y
+            alphas.append(alpha)
+        Q = self.metric.solve(Q, strengths)
+        if self._size is not None:
+            Q *= self._size[:, None, None]
+        for (S, Y, rho), alpha in zip(self._pairs, reversed(alphas), strict=True):
+            Q += S * (alpha - rho * _dots(Y, Q))[:, None, None]
+        return -Q
+
+    def update(self, S: NDArray, Y: NDArray, strengths: NDArray) -> None:
+        """Remember steps S and changes Y of the gradient, where they are usable."""
+        sy = _dots(S, Y)
+        usable = sy > 1e-12 * np.sqrt(_dots(S, S) * _dots(Y, Y))
+        if not usable.any():
+            return
+        rho = np.where(usable, 1.0 / np.where(usable, sy, 1.0), 0.0)
+        self._pairs.append((S, Y, rho))
+        yHy = _dots(Y, self.metric.solve(Y, strengths))
+        # The metric knows the shape; the last pair knows the size.
+        size = np.where(usable & (yHy > 0), sy / np.where(yHy > 0, yHy, 1.0), 1.0)
+        if self._size is not None:
+            size = np.where(usable, size, self._size)
+        self._size = size
+
+    def forget(self, models: NDArray | None = None) -> None:
+        """Clear the memory of all models, or of some (a mask)."""
+        if models is None:
+            self._pairs.clear()
+            self._size = None
+            return
+        for _, _, rho in self._pairs:
+            rho[models] = 0.0
+        if self._size is not None:
+            self._size[models] = 1.0
+
+    def keep(self, models: NDArray) -> None:
+        """Keep the memory of some models only (a mask)."""
+        kept = [tuple(part[models] for part in pair) for pair in self._pairs]
+        self._pairs.clear()
+        self._pairs.extend(kept)
+        if self._size is not None:
+            self._size = self._size[models]
+
+
+class Stack:
+    """The state of all models of a problem, those at work and those done.
+
+    Attributes
+    ----------
+    V : ndarray of shape (M, k, p)
+    status, n_iter : ndarray of int of shape (M,)
+        One of RUNNING, CONVERGED, ROUNDING, MAX_ITER, STALLED; steps taken.
+    gradient : ndarray of shape (M,)
+        Largest entry of the gradient, as measured for `tol`.
+    """
+
+    def __init__(self, V: NDArray):
+        self.V = V
+        self.status = np.full(len(V), RUNNING)
+        self.n_iter = np.zeros(len(V), dtype=int)
+        self.gradient = np.full(len(V), np.inf)
+
+
+def minimise_stack(
+    problem: StackedProblem,
+    stack: Stack,
+    metric,
+    models: NDArray,
+    *,
+    tol: float,
+    max_iter: int,
+    refresh_at: tuple[int, ...],
+) -> None:
+    """Minimise some models of a problem, in place, from the weights in `stack`.
+
+    Each iteration costs one pass over the rows for the models still at work: unit steps are
+    checked by the slope at their end, and only models that overshoot are tried again.
+
+    Parameters
+    ----------
+    problem : StackedProblem
+    stack : Stack
+    metric : SharedMetric
+    models : ndarray of int
+        Which models, sorted.
+    tol, max_iter : float, int
+        As in `Stopping`, for each model.
+    refresh_at : tuple of int
+        Steps of this call at which the metric takes the present curvature.
+    """
+    V, best = stack.V[models], np.full(len(models), np.inf)
+    since_best = np.zeros(len(models), dtype=int)
+    lbfgs = StackedLBFGS(metric, V.size)
+    floor = FLOOR_ULP * float(np.finfo(problem.dtype).eps)
+    G, step = problem.gradients(V, models), 0
+    while True:
+        size, standardised = problem.measure(G, models)
+        since_best = np.where(standardised < best, 0, since_best + 1)
+        best = np.minimum(best, standardised)
+        status = np.full(len(models), RUNNING)
+        status[stack.n_iter[models] >= max_iter] = MAX_ITER
+        status[(since_best >= PATIENCE) | ~np.isfinite(size)] = STALLED
+        near = (since_best >= FLOOR_PATIENCE) & (best <= NEAR_FLOOR * floor)
+        status[near | (standardised <= floor)] = ROUNDING
+        status[size <= tol] = CONVERGED
+        done = status != RUNNING
+        if done.any():
+            _settle(stack, models, V, G, size, status, lbfgs, problem, done)
+            left = ~done
+            models, V, G = models[left], V[left], G[left]
+            best, since_best = best[left], since_best[left]
+            lbfgs.keep(left)
+        if not len(models):
+            return
+        strengths = problem.strength[models]
+        if step in refresh_at:
+            _refresh(metric, V, strengths)
+            lbfgs.forget()
+        new_V, new_G = _advance(problem, models, V, G, lbfgs, strengths)
+        lbfgs.update(new_V - V, new_G - G, strengths)
+        V, G = new_V, new_G
+        stack.n_iter[models] += 1
+        step += 1
+
+
+def _settle(stack, models, V, G, size, status, lbfgs, problem, done) -> None:
+    """Write finished models back; the last gradient of converged ones is spent on a step."""
+    index = models[done]
+    stack.V[index], stack.status[index] = V[done], status[done]
+    stack.gradient[index] = size[done]
+    spent = done & (status == CONVERGED) & (stack.n_iter[models] > 0)
+    if spent.any():
+        last = lbfgs.direction(G, problem.strength[models])
+        stack.V[models[spent]] += last[spent]
+
+
+def _refresh(metric, V: NDArray, strengths: NDArray) -> None:
+    """Let the metric take the curvature at the mean of the folds of each strength."""
+    present, start, count = np.unique(strengths, return_index=True, return_counts=True)
+    mean = np.add.reduceat(V, start, axis=0) / count[:, None, None]
+    metric.refresh(mean, present)
+
+
+def _advance(problem, models, V, G, lbfgs, strengths) -> tuple[NDArray, NDArray]:
+    """Return the next weights and their gradients."""
+    D = lbfgs.direction(G, strengths)
+    slope = _dots(G, D)
+    rising = ~(slope < 0)
+    if rising.any():
+        lbfgs.forget(rising)
+        D[rising] = -lbfgs.metric.solve(G, strengths)[rising]
+        slope[rising] = _dots(G, D)[rising]
+    new_V = V + D
+    new_G = problem.gradients(new_V, models)
+    end, t = _dots(new_G, D), np.ones(len(models))
+    for _ in range(MAX_TRIALS):
+        again = np.flatnonzero(~(end <= OVERSHOOT * -slope) & (slope < 0))
+        if not len(again):
+            break
+        # As the objective is convex, the slope is zero between the start and here.
+        part = slope[again] / (slope[again] - end[again])
+        t[again] *= np.clip(np.where(np.isfinite(part), part, 0.1), 0.05, 0.9)
+        new_V[again] = V[again] + t[again, None, None] * D[again]
+        new_G[again] = problem.gradients(new_V[again], models[again])
+        end[again] = _dots(new_G[again], D[again])
+    return new_V, new_G
+
+
+def _dots(A: NDArray, B: NDArray) -> NDArray:
+    """Return the inner products of the models' arrays, (m,)."""
+    return np.einsum("mkp,mkp->m", A, B)

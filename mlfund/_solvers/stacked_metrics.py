@@ -1,0 +1,177 @@
+"""Inverse Hessians for a stack of models: one for each strength, shared by its folds."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from mlfund._solvers.metrics import inverse_of
+from mlfund._solvers.stacked_problem import StackedProblem, probabilities
+
+# Beyond so many columns a dense inverse costs more than the passes it saves.
+DENSE_COLUMNS = 1500
+# Several classes: Newton's Hessian of all classes together up to so many unknowns.
+JOINT_UNKNOWNS = 120
+# Entries of all inverses together: 256 MB. Beyond, neighbouring strengths share one.
+INVERSE_ENTRIES = 2**25
+SMALLEST_SAMPLE = 2048
+SAMPLE_ENTRIES = 1_000_000
+DIAGONAL_ROWS = 16_384
+
+
+class Sample:
+    """Rows, drawn once, from which all curvature of a stack is estimated.
+
+    Attributes
+    ----------
+    rows : ndarray or CSR of shape (n_s, p)
+        In coordinates that are the mean of those of the folds.
+    index : ndarray of int of shape (n_s,)
+        Their numbers in X.
+    weights : ndarray of shape (n_s,)
+        With sum 1.
+    """
+
+    def __init__(self, problem: StackedProblem, rng):
+        design = problem.design
+        dense = not design.sparse and design.p <= DENSE_COLUMNS
+        size = max(10 * design.p, min(8192, SAMPLE_ENTRIES // design.p), SMALLEST_SAMPLE)
+        if not dense:
+            size = DIAGONAL_ROWS
+        index = design.order
+        if len(index) > 1.5 * size:
+            index = np.sort(rng.choice(index, size=size, replace=False))
+        self.index, self.dense = index, dense
+        self.rows = design.rows(index, np.float32 if problem.dtype == np.float32 else np.float64)
+        if not design.sparse:
+            mean, spread = design.mean.mean(axis=0), design.spread.mean(axis=0)
+            self.rows[:, : design.d] -= mean.astype(self.rows.dtype)
+            self.rows[:, : design.d] /= spread.astype(self.rows.dtype)
+            if design.p > design.d and not design.intercept:
+                self.rows[:, design.d] = 0.0
+        weights = np.ones(len(index)) if problem.weights is None else problem.weights[index]
+        total = weights.sum()
+        # All rows with a weight may have been missed.
+        self.weights = weights / total if total > 0 else np.full(len(index), 1 / len(index))
+
+
+class SharedMetric:
+    """Approximate inverse Hessians of the strengths, from a sample of rows.
+
+    The curvature of the data hardly differs between folds, nor between neighbouring
+    strengths; the penalties are added exactly. Dense columns take a whole matrix; for
+    several classes one that is shared by the classes, by its mean curvature, or for few
+    unknowns the joint one. Wide or sparse data take a diagonal.
+
+    Parameters
+    ----------
+    problem : StackedProblem
+    sample : Sample
+    n_hessians : int
+        How many of the strengths have their curvature measured; the others take it from
+        the nearest one.
+    """
+
+    def __init__(self, problem: StackedProblem, sample: Sample, n_hessians: int):
+        self.problem, self.sample = problem, sample
+        K = int(problem.strength[-1]) + 1
+        self.joint = (
+            problem.k > 1 and sample.dense and problem.k * sample.rows.shape[1] <= (JOINT_UNKNOWNS)
+        )
+        self.side = problem.design.p * (problem.k if self.joint else 1)
+        inverses = max(INVERSE_ENTRIES // self.side**2, 1) if sample.dense else K
+        self._measured = nearest_of(K, n_hessians)
+        self._inverted = nearest_of(K, inverses)
+        penalty = problem.penalty.reshape(K, -1, problem.design.p).mean(axis=1)
+        self._penalty = np.tile(penalty, (1, problem.k)) if self.joint else penalty
+        self._inverse: list = [None] * K
+
+    def refresh(self, V: NDArray, strengths: NDArray) -> None:
+        """Take the curvature at one V (k, p) for each of some strengths."""
+        at = dict(zip(strengths.tolist(), V, strict=True))
+        hessians: dict = {}
+        inverses: dict = {}
+        for c in strengths.tolist():
+            inverted = int(self._inverted[c])
+            if inverted not in at:
+                inverted = c
+            if inverted not in inverses:
+                measured = int(self._measured[inverted])
+                if measured not in at:
+                    measured = inverted
+                point = at[measured]
+                # At zero the data look alike to all strengths.
+                key = measured if point.any() else -1
+                if key not in hessians:
+                    hessians[key] = self._hessian(point)
+                inverses[inverted] = self._invert(hessians[key], self._penalty[inverted])
+            self._inverse[c] = inverses[inverted]
+
+    def solve(self, G: NDArray, strengths: NDArray) -> NDArray:
+        """Return the inverse Hessians times gradients (m, k, p), models sorted by strength."""
+        Q = np.empty_like(G)
+        ends = np.flatnonzero(np.diff(strengths, append=-1)) + 1
+        start = 0
+        for end in ends.tolist():
+            inverse = self._inverse[strengths[start]]
+            if not self.sample.dense:
+                Q[start:end] = G[start:end] * inverse
+            else:
+                part = G[start:end].reshape(-1, self.side)
+                Q[start:end] = (part @ inverse).reshape(Q[start:end].shape)
+            start = end
+        return Q
+
+    def _hessian(self, V: NDArray) -> NDArray:
+        rows, k = self.sample.rows, self.problem.k
+        Z = (rows @ V.T.astype(rows.dtype)).T
+        P = probabilities(np.ascontiguousarray(Z), k)
+        if not self.sample.dense:
+            return self._diagonal(P)
+        weights = self.sample.weights.astype(rows.dtype)
+        if self.joint:
+            return self._joint(P, weights)
+        h = (P * (1 - P)).mean(axis=0) * weights
+        return ((rows * h[:, None]).T @ rows).astype(np.float64)
+
+    def _joint(self, P: NDArray, weights: NDArray) -> NDArray:
+        rows, (k, _) = self.sample.rows, P.shape
+        p = rows.shape[1]
+        H = np.zeros((k, p, k, p))
+        for a in range(k):
+            for b in range(a, k):
+                h = P[a] * ((a == b) - P[b]) * weights
+                H[a, :, b] = (rows * h[:, None]).T @ rows
+                H[b, :, a] = H[a, :, b].T
+        return H.reshape(k * p, k * p)
+
+    def _diagonal(self, P: NDArray) -> NDArray:
+        rows = self.sample.rows
+        h = (P * (1 - P)).mean(axis=0).astype(np.float64) * self.sample.weights
+        if sp.issparse(rows):
+            squared = rows.copy()
+            squared.data **= 2
+            return squared.T @ h
+        return np.einsum("ij,ij,i->j", rows, rows, h)
+
+    def _invert(self, H: NDArray, penalty: NDArray) -> NDArray:
+        if self.sample.dense:
+            return inverse_of(H, penalty)
+        # A column that the sample does not see still needs a finite step.
+        floor = 1e-3 * max(float(H.max()), 1e-10)
+        return 1.0 / np.maximum(H + penalty, floor)
+
+
+def nearest_of(K: int, count: int) -> NDArray:
+    """Return for each of K strengths the nearest of `count` evenly spread ones.
+
+    Examples
+    --------
+    >>> nearest_of(6, 2)
+    array([1, 1, 1, 4, 4, 4])
+    """
+    if count >= K:
+        return np.arange(K)
+    group = np.arange(K) * count // K
+    return np.array([int(np.median(np.flatnonzero(group == g))) for g in group])
