@@ -81,6 +81,8 @@ class GridFit:
         False where `max_iter` came first.
     gradient : ndarray of shape (F, R, K)
         Largest entry of the gradient.
+    solver : str
+        "stacked", or the algorithm that fitted all models one by one.
     mean, scale : ndarray of shape (F, d), or None
         What each fold standardised by: W and b act on X as it is; the weights of the
         standardised columns, which were penalised, are W * scale.
@@ -91,6 +93,7 @@ class GridFit:
     n_iter: NDArray
     converged: NDArray
     gradient: NDArray
+    solver: str = "stacked"
     mean: NDArray | None = None
     scale: NDArray | None = None
 
@@ -172,8 +175,9 @@ def solve_grid(
         fit.scale = design.scale * design.spread
         fit.mean = design.centre + design.scale * design.mean
     grid = _Grid(rows, design, Cs, total, fit, tol, max_iter, rng, of_intercept, solver)
-    for r, ratio in enumerate(l1_ratios):
-        grid.solve_ratio(r, float(ratio))
+    alone = [grid.solve_ratio(r, float(ratio)) for r, ratio in enumerate(l1_ratios)]
+    if all(alone):
+        fit.solver = alone[0]
     return fit
 
 
@@ -218,8 +222,8 @@ class _Grid:
     of_intercept: float | None
     solver: str | None
 
-    def solve_ratio(self, r: int, ratio: float) -> None:
-        """Fit all models of one l1 ratio."""
+    def solve_ratio(self, r: int, ratio: float) -> str | None:
+        """Fit all models of one l1 ratio; return the algorithm when none were stacked."""
         by_strength = np.argsort(self.Cs, kind="stable")
         of_strength = len(self.total) * self.rows.k * self.design.p
         stacked = self.solver is None and of_strength <= STACK_ENTRIES
@@ -232,8 +236,8 @@ class _Grid:
         at_once = max(STACK_ENTRIES // of_strength, 1)
         for start in range(0, len(chosen), at_once):
             self._solve_stack(r, chosen[start : start + at_once])
-        if not usable.all():
-            self._solve_paths(r, ratio, by_strength[~usable])
+        name = self._solve_paths(r, ratio, by_strength[~usable])
+        return None if len(chosen) else name
 
     def _solve_stack(self, r: int, strengths: NDArray) -> None:
         """Fit the models of some strengths, ascending, together."""
@@ -264,15 +268,18 @@ class _Grid:
             start = (W[m], b[m]) if np.isfinite(W[m]).all() and np.isfinite(b[m]).all() else None
             self._solve_one(fold, r, c, 0.0, start)
 
-    def _solve_paths(self, r: int, ratio: float, strengths: NDArray) -> None:
-        """Fit models one by one, each from the weaker C before it."""
-        for fold in range(len(self.total)):
+    def _solve_paths(self, r: int, ratio: float, strengths: NDArray) -> str | None:
+        """Fit models one by one, each from the smaller C before it; return the algorithm."""
+        solver = None
+        for fold in range(len(self.total) if len(strengths) else 0):
             start = None
             for c in strengths.tolist():
-                start = self._solve_one(fold, r, c, ratio, start)
+                W, b, solver = self._solve_one(fold, r, c, ratio, start)
+                start = W, b
+        return solver
 
     def _solve_one(self, fold: int, r: int, c: int, ratio: float, start):
-        """Fit one model by the single solver; return its weights and intercepts."""
+        """Fit one model by the single solver; return weights, intercepts, algorithm."""
         X, loss = self._fold_rows(fold)
         fit, strength = self.fit, 1.0 / self.Cs[c] / self.total[fold]
         if start is not None and fit.scale is not None:
@@ -297,7 +304,7 @@ class _Grid:
         fit.n_iter[where] += found.n_iter
         fit.converged[where] = found.status != "max_iter"
         fit.gradient[where] = found.gradient
-        return W, b
+        return W, b, found.solver
 
     def _fold_rows(self, fold: int):
         """Return X and the loss of one fold's training rows."""
