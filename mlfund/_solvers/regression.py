@@ -1,0 +1,379 @@
+"""From data and a regression loss to weights in the columns of X.
+
+Targets are centred and scaled before the fit and the weights scaled back, so that
+tolerances mean the same for targets of any size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlfund._solvers.choice import PROXIMAL_NEWTON, choose
+from mlfund._solvers.descent import minimise
+from mlfund._solvers.linear import Penalty, make_problem, solve
+from mlfund._solvers.regression_direct import CholeskyHessian, DualHessian
+from mlfund._solvers.regression_homotopy import Homotopy, KinkedProblem, Path
+from mlfund._solvers.regression_interior import InteriorPoint
+from mlfund._solvers.regression_losses import ClippedLoss, PoissonLoss, SquaredLoss
+from mlfund._solvers.stopping import Stopping
+
+CHOLESKY = "cholesky"
+HOMOTOPY = "homotopy"
+INTERIOR = "interior-point"
+
+# Columns, or rows where they are fewer, up to which one matrix is factorised.
+LARGEST_FACTOR = 4000
+# Up to so many columns the whole matrix costs less than the iterations of L-BFGS.
+DIRECT_COLUMNS = 300
+DIRECT_FLOP = 2e10
+# Rows a column from which the path of the homotopy is short.
+HOMOTOPY_ROWS = 30
+_WORST = ("stopped", "max_iter", "rounding", "converged")
+
+
+@dataclasses.dataclass(frozen=True)
+class RegressionTask:
+    """A loss and its penalties, in the units of the data.
+
+    Attributes
+    ----------
+    loss : {"squared_error", "kinked", "huber", "poisson"}
+        "kinked" has the slope `low` below and `high` above zero in (prediction - target).
+    l2, l1 : float
+        0.5 * l2 * |w|^2 + l1 * |w|_1, beside the mean loss.
+    low, high : float
+        Of "kinked"; of "huber" -delta and delta.
+    """
+
+    loss: str
+    l2: float
+    l1: float
+    low: float = -1.0
+    high: float = 1.0
+
+    def location(self, y: NDArray, weights) -> float:
+        """Return the constant that fits the targets best, or nearly."""
+        if self.loss in ("squared_error", "poisson"):
+            return _mean(y, weights)
+        level = -self.low / (self.high - self.low)
+        return _quantile(y, weights, level)
+
+    def spread(self, deviation: NDArray, weights) -> float:
+        """Return the size of the deviations from that constant, 1 if all are zero."""
+        size = np.abs(deviation)
+        if self.loss == "squared_error":
+            return float(np.sqrt(_mean(size**2, weights))) or 1.0
+        return _quantile(size, weights, 0.5) or _mean(size, weights) or 1.0
+
+    def scaled(self, spread: float) -> tuple[RegressionTask, float]:
+        """Return the same task for targets divided by `spread`, and the objective's factor."""
+        if self.loss in ("kinked", "poisson"):
+            l2 = self.l2 * spread if self.loss == "kinked" else self.l2 / spread
+            l1 = self.l1 if self.loss == "kinked" else self.l1 / spread
+            return dataclasses.replace(self, l2=l2, l1=l1), spread
+        scaled = dataclasses.replace(
+            self, l1=self.l1 / spread, low=self.low / spread, high=self.high / spread
+        )
+        return scaled, spread**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to solve: the arguments of `linear.solve` of these names."""
+
+    intercept: bool
+    tol: float
+    max_iter: int
+    rng: np.random.RandomState
+    solver: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RegressionFit:
+    """Weights in the columns of X, and how they were found.
+
+    Attributes
+    ----------
+    W : ndarray of shape (k, d)
+    b : ndarray of shape (k,)
+    solver : str
+        The algorithm that ran.
+    status : {"converged", "rounding", "max_iter", "stopped"}
+    n_iter : int
+    gradient : float
+        What is compared with `tol`: the largest entry of the gradient in units of the
+        targets' spread, or for "kinked" the bound on the relative excess of the objective.
+    loss_curve : list of float
+        Objective at the start and after each iteration, summed over the targets.
+    """
+
+    W: NDArray
+    b: NDArray
+    solver: str
+    status: str
+    n_iter: int
+    gradient: float
+    loss_curve: list[float]
+
+
+def solve_regression(
+    X,
+    y: NDArray,
+    task: RegressionTask,
+    weights,
+    options: Options,
+    *,
+    start: tuple[NDArray, NDArray] | None = None,
+    after_iteration: Callable[[NDArray, NDArray], bool] | None = None,
+) -> RegressionFit:
+    """Fit a linear regression to one target or several, each by itself.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n, d), float32 or float64
+    y : ndarray of shape (k, n)
+        In float64.
+    task : RegressionTask
+    weights : float or ndarray of shape (n,)
+        Row weights with sum 1, above 0.
+    options : Options
+    start : tuple of ndarray, optional
+        Weights (k, d) and intercepts (k,) to start from.
+    after_iteration : callable, optional
+        Is given weights (k, d) and intercepts (k,) after each iteration; returning true ends
+        the fit. Targets not yet fitted have zeros.
+
+    Returns
+    -------
+    RegressionFit
+    """
+    direct = _is_direct(X, task, options)
+    if direct or len(y) == 1:
+        return _fit_scaled(X, y, task, weights, options, start, after_iteration)
+    k, d = len(y), X.shape[1]
+    W, b = (np.zeros((k, d)), np.zeros(k)) if start is None else map(np.copy, start)
+    fits: list[RegressionFit] = []
+    for j in range(k):
+        begin = None if start is None else (start[0][j : j + 1], start[1][j : j + 1])
+
+        def told(of_one, intercept, j=j):
+            W[j], b[j] = of_one[0], intercept[0]
+            return after_iteration(W, b)
+
+        watched = None if after_iteration is None else told
+        fits.append(_fit_scaled(X, y[j : j + 1], task, weights, options, begin, watched))
+        W[j], b[j] = fits[-1].W[0], fits[-1].b[0]
+        if fits[-1].status == "stopped":
+            break
+    return _joined(fits, W, b)
+
+
+def _joined(fits: list[RegressionFit], W: NDArray, b: NDArray) -> RegressionFit:
+    longest = max(len(fit.loss_curve) for fit in fits)
+    curves = [
+        fit.loss_curve + fit.loss_curve[-1:] * (longest - len(fit.loss_curve)) for fit in fits
+    ]
+    return dataclasses.replace(
+        fits[0],
+        W=W,
+        b=b,
+        status=min((fit.status for fit in fits), key=_WORST.index),
+        n_iter=max(fit.n_iter for fit in fits),
+        gradient=max(fit.gradient for fit in fits),
+        loss_curve=list(np.sum(curves, axis=0)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Units:
+    """Targets as spread * scaled + centre, and the objective as factor * scaled objective."""
+
+    centre: NDArray
+    spread: NDArray
+    factor: NDArray
+    offset: float = 0.0
+
+    def outward(self, W: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
+        """Return weights and intercepts in the units of the data."""
+        return W * self.spread[:, None], b * self.spread + self.centre
+
+    def inward(self, W: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
+        """Return weights and intercepts in the units of the scaled targets."""
+        return W / self.spread[:, None], (b - self.centre) / self.spread
+
+
+def _scale(y: NDArray, task: RegressionTask, weights, intercept: bool):
+    """Return scaled targets, the task for them (that of the last one) and their units."""
+    k = len(y)
+    centre, spread, factor, scaled = np.zeros(k), np.ones(k), np.ones(k), np.empty_like(y)
+    if task.loss == "poisson":
+        mean = _mean(y[0], weights)
+        inner, factor[0] = task.scaled(mean)
+        rate = float(np.log(mean))
+        # Without an intercept the margins stay what they are, and an offset joins them.
+        units = _Units(np.array([rate if intercept else 0.0]), spread, factor, 0.0)
+        offset = 0.0 if intercept else -rate
+        return y / mean, inner, dataclasses.replace(units, offset=offset)
+    for j, target in enumerate(y):
+        unit = float(np.abs(target).max()) or 1.0
+        shrunk = target / unit
+        location = task.location(shrunk, weights) if intercept else 0.0
+        relative = task.spread(shrunk - location, weights)
+        scaled[j] = (shrunk - location) / relative
+        centre[j], spread[j] = location * unit, relative * unit
+        inner, factor[j] = task.scaled(spread[j])
+    return scaled, inner, _Units(centre, spread, factor)
+
+
+def _fit_scaled(X, y, task, weights, options: Options, start, after_iteration) -> RegressionFit:
+    """Fit targets in units of their own: one target, or several by one factorisation."""
+    scaled, inner, units = _scale(y, task, weights, options.intercept)
+    told = None
+    if after_iteration is not None:
+
+        def told(W, b):
+            return after_iteration(*units.outward(W, b))
+
+    if start is not None:
+        start = units.inward(*start)
+    if task.loss == "kinked" or (task.loss == "huber" and options.solver == HOMOTOPY):
+        fit = _fit_kinked(X, scaled, inner, weights, options, units, start, told)
+    elif _is_direct(X, task, options):
+        fit = _fit_direct(X, scaled, inner, weights, options, units, start, told)
+    else:
+        fit = _fit_smooth(X, scaled, inner, weights, options, units, start, told)
+    W, b = units.outward(fit.W, fit.b)
+    return dataclasses.replace(fit, W=W, b=b)
+
+
+def _is_direct(X, task: RegressionTask, options: Options) -> bool:
+    """Whether squared error is minimised by one factorisation."""
+    if task.loss != "squared_error" or task.l1 or options.solver not in (None, CHOLESKY):
+        return False
+    n, d = X.shape
+    if min(n, d) > LARGEST_FACTOR or (d > n and not task.l2):
+        return options.solver == CHOLESKY
+    few = d <= DIRECT_COLUMNS or min(n, d) * float(n) * d <= DIRECT_FLOP
+    return options.solver == CHOLESKY or few
+
+
+def _fit_direct(X, y, task, weights, options, units: _Units, start, told) -> RegressionFit:
+    loss = SquaredLoss(y.astype(X.dtype), _cast(weights, X.dtype))
+    problem = make_problem(X, loss, Penalty(task.l2), intercept=options.intercept)
+    V = np.zeros(problem.shape) if start is None else problem.design.from_original(*start)
+    dual = X.shape[1] > X.shape[0] and task.l2 > 0
+    direction = DualHessian(problem) if dual else CholeskyHessian(problem)
+    curve: list[float] = []
+
+    def note(point):
+        rows = 0.5 * np.asarray((point.Z - problem.loss.target) ** 2, dtype=np.float64)
+        of_rows = rows @ np.broadcast_to(weights, rows.shape[1])
+        curve.append(float(units.factor @ (of_rows + 0.5 * point.V**2 @ problem.l2)))
+        return told is not None and told(*problem.design.to_original(point.V))
+
+    if told is not None or start is not None:
+        note(problem.point(V))
+    else:
+        curve.append(float(units.factor @ (0.5 * (y**2) @ np.broadcast_to(weights, y.shape[1]))))
+    outcome = None
+    for data in (X, X.astype(np.float64)) if X.dtype == np.float32 else (X,):
+        problem = problem if data is X else problem.with_data(data)
+        stopping = Stopping(problem, options.tol, options.max_iter)
+        done = 0 if outcome is None else outcome.n_iter
+        outcome = minimise(problem, V, direction, stopping, after_iteration=note, n_iter=done)
+        V = outcome.V
+        if outcome.status != "rounding":
+            break
+    W, b = problem.design.to_original(V)
+    return RegressionFit(W, b, CHOLESKY, outcome.status, outcome.n_iter, outcome.gradient, curve)
+
+
+def _fit_kinked(X, y, task, weights, options, units: _Units, start, told) -> RegressionFit:
+    # Ratios of residuals to the width need all the digits there are.
+    X = X.astype(np.float64, copy=False)
+    loss = ClippedLoss(y, weights, low=task.low, high=task.high)
+    problem = make_problem(X, loss, Penalty(task.l2, task.l1), intercept=options.intercept)
+    design = problem.design
+    kinked = KinkedProblem(design, y[0], task.low, task.high, problem.l2, problem.l1)
+    v = np.zeros(design.p) if start is None else design.from_original(*start)[0]
+    watched = None
+    if told is not None:
+
+        def watched(v):
+            return told(*design.to_original(v[None]))
+
+    last_width = 1.0 if task.loss == "huber" else 0.0
+    name, path = _follow(kinked, v, options, last_width, watched)
+    W, b = design.to_original(path.v[None])
+    curve = [float(units.factor[0]) * value for value in path.loss_curve]
+    return RegressionFit(W, b, name, path.status, path.n_iter, path.gap, curve)
+
+
+def _follow(problem: KinkedProblem, v, options, last_width, watched) -> tuple[str, Path]:
+    """Choose between homotopy and interior points, which ends what the other could not."""
+    common = {"tol": options.tol, "max_iter": options.max_iter, "after_iteration": watched}
+    many_rows = problem.design.n >= HOMOTOPY_ROWS * problem.design.p or problem.l2.any()
+    if last_width or options.solver == HOMOTOPY or (options.solver is None and many_rows):
+        path = Homotopy(problem, last_width=last_width, **common).follow(v)
+        if path.status != "unsolved":
+            return HOMOTOPY, path
+        v = path.v
+    return INTERIOR, InteriorPoint(problem, **common).follow(v)
+
+
+def _fit_smooth(X, y, task, weights, options, units: _Units, start, told) -> RegressionFit:
+    weights = _cast(weights, X.dtype)
+    y = y.astype(X.dtype)
+    if task.loss == "huber":
+        loss = ClippedLoss(y, weights, low=task.low, high=task.high)
+    elif task.loss == "poisson":
+        loss = PoissonLoss(y, weights, offset=units.offset)
+    else:
+        loss = SquaredLoss(y, weights)
+    fit = solve(
+        X,
+        loss,
+        Penalty(task.l2, task.l1),
+        intercept=options.intercept,
+        tol=options.tol,
+        max_iter=options.max_iter,
+        rng=options.rng,
+        solver=options.solver or _algorithm(X, task, options),
+        start=start,
+        after_iteration=told,
+    )
+    curve = [float(units.factor[0]) * value for value in getattr(fit, "loss_curve", [])]
+    return RegressionFit(fit.W, fit.b, fit.solver, fit.status, fit.n_iter, fit.gradient, curve)
+
+
+def _algorithm(X, task: RegressionTask, options: Options) -> str:
+    """Return the solver for a smooth loss."""
+    n, p = X.shape[0], X.shape[1] + options.intercept
+    if task.loss == "poisson" and task.l1:
+        # Accelerated proximal steps need a bound on the curvature, and exp has none.
+        return PROXIMAL_NEWTON
+    return choose(n, p, 1, l1=task.l1 > 0)
+
+
+def _mean(values: NDArray, weights) -> float:
+    if isinstance(weights, np.ndarray):
+        return float(values @ weights)
+    return float(values.mean())
+
+
+def _quantile(values: NDArray, weights, level: float) -> float:
+    """Return a value that this share of the weight does not exceed."""
+    if not isinstance(weights, np.ndarray):
+        index = min(int(level * len(values)), len(values) - 1)
+        return float(np.partition(values, index)[index])
+    order = np.argsort(values)
+    index = np.searchsorted(np.cumsum(weights[order]), level * weights.sum())
+    return float(values[order[min(index, len(values) - 1)]])
+
+
+def _cast(weights, dtype):
+    return weights.astype(dtype) if isinstance(weights, np.ndarray) else weights

@@ -1,0 +1,383 @@
+"""Losses with kinks: Newton's method on smoothed losses whose width goes to zero.
+
+The absolute and the pinball loss are the limits of `ClippedLoss` as its width goes to zero.
+On the way the optimum moves along a piecewise linear path, so that one Newton step, taken
+with the rows that were inside the width before, usually follows it to the next width. Each
+width gives weights *and* a feasible point of the dual problem (the slopes), hence a bound on
+what is missing to the optimum: the end is certified, not guessed. An l1 penalty is a kink of
+the same kind at a weight of zero.
+
+References
+----------
+Madsen and Nielsen, "A finite smoothing algorithm for linear l1 estimation", SIAM J. Optim. 3
+(1993). Chen, "A finite smoothing algorithm for quantile regression", J. Comput. Graph.
+Stat. 16 (2007).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlfund._solvers.metrics import factorise, solve_factorised
+from mlfund._solvers.search import exact_search
+
+# From one width to the next; the far step where the last one followed a straight path.
+SHRINK, FAR_SHRINK, LEAST_SHRINK = 0.1, 1e-3, 0.6
+FEW_STEPS, MANY_STEPS = 2, 12
+# The targets have unit spread.
+FIRST_WIDTH, SMALLEST_WIDTH = 0.5, 1e-14
+# Newton steps at one width. They are finitely many, but nothing hinges on doing them all.
+STEPS_AT_ONE_WIDTH = 25
+# A gradient of this size, relative to the slope of the loss, is rounding.
+ROUNDING = 1e-14
+# Rows, in multiples of the columns, that make up for too few inside the width.
+JOINED = 2
+# A step was short below this part of the Newton step, and solved its piece when the gradient
+# fell to this part.
+SHORT_STEP, SOLVED = 0.1, 1e-6
+BLOCK_ROWS = 4096
+# Below this part of the rows a change of slopes is summed over these rows alone.
+FEW_ROWS = 0.1
+
+
+@dataclasses.dataclass
+class State:
+    """Weights v (p,), residuals e = X v - y (n,), and what follows from them at a width.
+
+    Attributes
+    ----------
+    psi, phi : ndarray of shape (n,) and (p,)
+        Slopes of the rows' losses, and of the absolute values of the weights.
+    of_rows, g : ndarray of shape (p,)
+        Gradient of the smoothed loss, and of the smoothed objective.
+    """
+
+    v: NDArray
+    e: NDArray
+    psi: NDArray
+    phi: NDArray
+    of_rows: NDArray
+    g: NDArray
+
+
+class KinkedProblem:
+    """Minimise sum_i w_i rho(x_i'v - y_i) + 1/2 sum_j l2_j v_j^2 + sum_j l1_j |v_j|.
+
+    rho is the function whose slope is `low` below and `high` above zero, or, with a width,
+    `ClippedLoss`.
+
+    Parameters
+    ----------
+    design : Design
+    y : ndarray of shape (n,)
+    low, high : float
+        low < 0 < high.
+    l2, l1 : ndarray of shape (p,)
+    """
+
+    def __init__(self, design, y: NDArray, low: float, high: float, l2: NDArray, l1: NDArray):
+        self.design, self.y, self.low, self.high, self.l2, self.l1 = design, y, low, high, l2, l1
+        self.weights = design.row_weights
+
+    def state(self, v: NDArray, width: float) -> State:
+        """Return the state at v; two passes over X."""
+        e = self.design.margins(v[None])[0] - self.y
+        return self._with_slopes(v, e, width, None)
+
+    def moved(self, old: State, v: NDArray, e: NDArray, width: float) -> State:
+        """Return the state at v with residuals e; at most one pass over X."""
+        return self._with_slopes(v, e, width, old)
+
+    def _with_slopes(self, v, e, width, old: State | None) -> State:
+        psi = np.clip(e / width, self.low, self.high)
+        phi = np.clip(v / width, -1.0, 1.0)
+        changed = np.flatnonzero(psi != old.psi) if old is not None else None
+        if changed is not None and len(changed) < FEW_ROWS * len(psi):
+            of_rows = old.of_rows + self._pull_back_rows(changed, (psi - old.psi)[changed])
+        else:
+            of_rows = self.design.pull_back((psi * self.weights)[None])[0]
+        return State(v, e, psi, phi, of_rows, of_rows + self.l2 * v + self.l1 * phi)
+
+    def _pull_back_rows(self, index: NDArray, slopes: NDArray) -> NDArray:
+        """Return sum_i w_i slopes_i x_i over some rows, (p,)."""
+        total = np.zeros(self.design.p)
+        for start in range(0, len(index), BLOCK_ROWS):
+            part = slice(start, start + BLOCK_ROWS)
+            weighted = slopes[part] * self._weights_of(index[part])
+            total += weighted @ self.design.rows(index[part])
+        return total
+
+    def _weights_of(self, index):
+        return self.weights[index] if isinstance(self.weights, np.ndarray) else self.weights
+
+    def value(self, e: NDArray, v: NDArray, width: float = 0.0) -> float:
+        """Return the objective; that of the loss with kinks when the width is zero."""
+        if width:
+            psi = np.clip(e / width, self.low, self.high)
+            rows = psi * (e - 0.5 * width * psi)
+        else:
+            rows = np.maximum(self.low * e, self.high * e)
+        penalty = 0.5 * self.l2 @ v**2 + self.l1 @ np.abs(v)
+        return float(np.sum(rows * self.weights) + penalty)
+
+    def weighted_gram(self, index: NDArray | None, h: NDArray) -> NDArray:
+        """Return sum_i w_i h_i x_i x_i' over some rows (all if None), (p, p)."""
+        H = np.zeros((self.design.p,) * 2)
+        for start in range(0, len(h), BLOCK_ROWS):
+            part = slice(start, min(start + BLOCK_ROWS, len(h)))
+            chosen = part if index is None else index[part]
+            rows = self.design.rows(chosen)
+            rows *= np.sqrt(h[part] * self._weights_of(chosen))[:, None]
+            H += rows.T @ rows
+        return H
+
+    def gap(self, state: State) -> float:
+        """Return a bound on how far the objective with kinks is above its minimum.
+
+        The slopes are a feasible point of the dual problem as far as the gradient of the
+        smoothed objective is zero; what it is not enters with the size of the weights.
+        """
+        rows = np.maximum((self.low - state.psi) * state.e, (self.high - state.psi) * state.e)
+        of_weights = self.l1 @ (np.abs(state.v) - state.phi * state.v)
+        return float(np.sum(rows * self.weights) + of_weights) + self.infeasibility(
+            state.g, state.v
+        )
+
+    def infeasibility(self, g: NDArray, v: NDArray) -> float:
+        """Return what a gradient g left over may add to the gap.
+
+        It is the product of g and the distance of v to the optimum, which is taken to be at
+        most the size of v and the unit spread of the targets.
+        """
+        return float(np.abs(g) @ (np.abs(v) + 1.0))
+
+    def same_piece(self, old: State, new: State) -> bool:
+        """Whether the smoothed objective is one quadratic function around both states."""
+        for a, b, low, high in (
+            (old.psi, new.psi, self.low, self.high),
+            (old.phi, new.phi, -1.0, 1.0),
+        ):
+            if np.any((a <= low) != (b <= low)) or np.any((a >= high) != (b >= high)):
+                return False
+        return True
+
+    def newton(self, state: State, width: float, *, wide: bool) -> NDArray:
+        """Return the Newton direction at this width, (p,); `wide` lets more rows join."""
+        index, h = self._curved_rows(state, width, wide)
+        at_kink = np.abs(state.phi) < 1
+        return self._solve(index, h, self.l1 * at_kink / width, state.g)
+
+    def predictor(self, state: State, width: float, next_width: float) -> NDArray:
+        """Return the way from the optimum at `width` to that at `next_width`, (p,).
+
+        It is exact as long as the same rows and weights stay inside the width.
+        """
+        index, h = self._curved_rows(state, next_width, False)
+        inside = np.abs(state.phi) < 1
+        missing = self._pull_back_rows(index, state.psi[index]) + self.l1 * inside * state.phi
+        missing *= width / next_width - 1.0
+        return self._solve(index, h, self.l1 * inside / next_width, missing)
+
+    def _curved_rows(self, state: State, width: float, wide: bool):
+        """Return the rows inside the width of the state and their curvature at `width`.
+
+        Where they are fewer than the columns and no penalty stands in for them, or when
+        asked for, the nearest rows join; their curvature is then the slope over the
+        residual, that of a parabola above the loss.
+        """
+        index = np.flatnonzero((state.psi > self.low) & (state.psi < self.high))
+        held = (np.abs(state.phi) < 1) & (self.l1 > 0) | (self.l2 > 0)
+        if not wide and len(index) + np.count_nonzero(held) >= self.design.p:
+            return index, np.full(len(index), 1.0 / width)
+        size = np.abs(state.e)
+        least = min(max(int(JOINED * self.design.p), 2 * len(index)), len(size))
+        index = np.argpartition(size, least - 1)[:least]
+        bound = np.where(state.e[index] > 0, self.high, -self.low)
+        return index, bound / np.maximum(size[index], bound * width)
+
+    def _solve(self, index: NDArray, h: NDArray, of_kinks: NDArray, g: NDArray) -> NDArray:
+        """Return minus the inverse Hessian times g."""
+        factor, unit = factorise(self.weighted_gram(index, h), self.l2 + of_kinks)
+        return -solve_factorised(factor, unit, g)
+
+
+class _Line:
+    """The smoothed objective along v + t d, for `search.exact_search`."""
+
+    def __init__(self, problem: KinkedProblem, state: State, d: NDArray, width: float):
+        self.problem, self.state, self.d, self.width = problem, state, d, width
+        self.step = problem.design.margins(d[None])[0]
+        self.weighted = self.step * problem.weights
+        self.slope_at_zero = float(state.g @ d)
+
+    def at(self, t: float):
+        """Return slope, curvature, residuals and None at step t."""
+        problem, d = self.problem, self.d
+        e = self.state.e + t * self.step
+        psi = e / self.width
+        inside = np.flatnonzero((psi > problem.low) & (psi < problem.high))
+        np.clip(psi, problem.low, problem.high, out=psi)
+        v = self.state.v + t * d
+        phi = np.clip(v / self.width, -1.0, 1.0)
+        slope = psi @ self.weighted + d @ (problem.l2 * v + problem.l1 * phi)
+        curvature = (self.weighted[inside] @ self.step[inside]) / self.width
+        kinks = problem.l1 * (np.abs(phi) < 1) / self.width
+        return float(slope), float(curvature + d**2 @ (problem.l2 + kinks)), e, None
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """How the homotopy ended.
+
+    Attributes
+    ----------
+    v : ndarray of shape (p,)
+    status : {"converged", "rounding", "max_iter", "stopped", "unsolved"}
+        "unsolved" when the steps at one width did not end, however near to the last.
+    n_iter : int
+        Newton steps.
+    gap : float
+        Bound on the excess of the objective, relative to it.
+    loss_curve : list of float
+        Objective at the start and after each step.
+    """
+
+    v: NDArray
+    status: str
+    n_iter: int
+    gap: float
+    loss_curve: list[float]
+
+
+class Homotopy:
+    """Follows the path of optima to the width zero, or to that of Huber's loss.
+
+    Parameters
+    ----------
+    problem : KinkedProblem
+    tol : float
+        With kinks, the relative duality gap at which to end; with a last width, the largest
+        entry of the gradient.
+    max_iter : int
+        Newton steps over all widths.
+    last_width : float, default=0.0
+        0 for the loss with kinks.
+    after_iteration : callable, optional
+        Is given the weights after each step; returning true ends the path.
+    """
+
+    def __init__(
+        self,
+        problem: KinkedProblem,
+        *,
+        tol: float,
+        max_iter: int,
+        last_width: float = 0.0,
+        after_iteration: Callable[[NDArray], bool] | None = None,
+    ):
+        self.problem, self.tol, self.max_iter = problem, tol, max_iter
+        self.last_width, self.after_iteration = last_width, after_iteration
+        self._slope = max(-problem.low, problem.high)
+        self._shrink = SHRINK
+        self._curve: list[float] = []
+
+    def follow(self, v: NDArray) -> Path:
+        """Return the end of the path that starts at the weights v (p,)."""
+        problem = self.problem
+        width = max(FIRST_WIDTH / (problem.high - problem.low), self.last_width)
+        state = problem.state(v, width)
+        self._curve.append(problem.value(state.e, state.v, self.last_width))
+        null = max(self._curve[0], np.finfo(float).tiny)
+        state, status, solved = self._settle(state, width)
+        while status is None:
+            missing = self._missing(state, null)
+            if width == self.last_width:
+                status = "converged" if solved or missing <= self.tol else "unsolved"
+            elif missing <= self.tol and not self.last_width:
+                status = "converged"
+            elif width <= SMALLEST_WIDTH:
+                status = "rounding"
+            else:
+                state, width, status = self._narrow(state, width)
+        return Path(state.v, status, len(self._curve) - 1, self._missing(state, null), self._curve)
+
+    def _missing(self, state: State, null: float) -> float:
+        """Return what is compared with the tolerance."""
+        if self.last_width:
+            return float(np.abs(state.g).max())
+        return self.problem.gap(state) / max(self._curve[-1], 1e-10 * null)
+
+    def _narrow(self, state: State, width: float):
+        """Return the optimum at the next width, that width, and why to end or None.
+
+        The shorter the way, the fewer pieces lie on it: a way that took too many steps is
+        gone again in shorter ones.
+        """
+        while True:
+            next_width = max(width * self._shrink, self.last_width)
+            d = self.problem.predictor(state, width, next_width)
+            start = self.problem.moved(state, state.v, state.e, next_width)
+            before = len(self._curve)
+            moved, status = self._step(start, d, next_width)
+            solved = False
+            if status is None:
+                moved, status, solved = self._settle(moved or start, next_width)
+            steps = len(self._curve) - before
+            if status is not None:
+                return moved, next_width, status
+            if not solved:
+                if self._shrink >= LEAST_SHRINK:
+                    return moved, next_width, "unsolved"
+                self._shrink = min(np.sqrt(self._shrink), LEAST_SHRINK)
+                continue
+            if steps <= FEW_STEPS:
+                self._shrink = max(self._shrink**2, FAR_SHRINK)
+            elif steps > MANY_STEPS:
+                self._shrink = min(np.sqrt(self._shrink), LEAST_SHRINK)
+            return moved, next_width, None
+
+    def _settle(self, state: State, width: float) -> tuple[State, str | None, bool]:
+        """Take Newton steps at one width until its optimum.
+
+        The smoothed objective is piecewise quadratic: a full Newton step that stays in its
+        piece ends at the optimum. A step that comes to little, because the rows inside the
+        width are too few to tell a direction, is followed by one with more rows.
+        """
+        problem, wide = self.problem, False
+        for _ in range(STEPS_AT_ONE_WIDTH):
+            before = np.abs(state.g).max()
+            if before <= ROUNDING * self._slope:
+                return state, None, True
+            d = problem.newton(state, width, wide=wide)
+            moved, status = self._step(state, d, width)
+            if moved is None and not wide:
+                wide = True
+                continue
+            if moved is None:
+                break
+            after = np.abs(moved.g).max()
+            solved = after <= SOLVED * before and problem.same_piece(state, moved)
+            short = np.linalg.norm(moved.v - state.v) < SHORT_STEP * np.linalg.norm(d)
+            wide, state = short and not wide, moved
+            if status is not None or solved:
+                return state, status, solved
+        return state, None, False
+
+    def _step(self, state: State, d: NDArray, width: float) -> tuple[State | None, str | None]:
+        """Return the best state along d, None if it does not descend, and why to end."""
+        if len(self._curve) > self.max_iter:
+            return state, "max_iter"
+        line = _Line(self.problem, state, d, width)
+        found = exact_search(line)
+        if found is None:
+            return None, None
+        t, e, _ = found
+        state = self.problem.moved(state, state.v + t * d, e, width)
+        self._curve.append(self.problem.value(state.e, state.v, self.last_width))
+        if self.after_iteration is not None and self.after_iteration(state.v):
+            return state, "stopped"
+        return state, None
