@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -64,12 +66,11 @@ class Design:
         self.scale = np.where(self.dead, 1.0, self.scale)
         self._set_products(self.X)
 
-    def astype(self, X) -> Design:
-        """Return the same design (same coordinates) on another copy of X."""
-        other = object.__new__(Design)
-        other.__dict__.update(self.__dict__)
-        other.X = X
-        other._set_products(X)
+    def astype(self, dtype) -> Design:
+        """Return the same design, in the same coordinates, on X in another dtype."""
+        other = copy.copy(self)
+        other.X = self.X.astype(dtype, copy=False)
+        other._set_products(other.X)
         return other
 
     def to_original(self, V: NDArray) -> tuple[NDArray, NDArray]:
@@ -143,8 +144,26 @@ class Design:
             index = slice(start, min(start + BLOCK_ROWS, self.n))
             yield index, self.rows(index)
 
+    def gram(self, rows: NDArray, h: NDArray) -> NDArray:
+        """Return sum_i h_i x_i x_i' over standardised rows that `rows` gave, (p, p) float64."""
+        return (rows * h[:, None]).T @ rows
+
+    def moved(self, Z: NDArray, Zp: NDArray, t: float) -> NDArray:
+        """Return the margins Z + t Zp."""
+        moved = Zp * Zp.dtype.type(t)
+        moved += Z
+        return moved
+
+    def weights_of(self, index: slice | NDArray) -> NDArray:
+        """Return the weights of some rows in float64."""
+        if isinstance(self.row_weights, np.ndarray):
+            return self.row_weights[index].astype(np.float64)
+        rows = index.stop - index.start if isinstance(index, slice) else len(index)
+        return np.full(rows, self.row_weights)
+
     def squared_sums(self, h: NDArray) -> NDArray:
         """Return sum_i h_i x_ij^2 over the standardised columns, shape (p,)."""
+        h = h.astype(self.dtype, copy=False)
         out = np.full(self.p, float(np.sum(h, dtype=np.float64)))
         if self.sparse:
             squared = sp.csr_array((self.X.data**2, self.X.indices, self.X.indptr), self.X.shape)

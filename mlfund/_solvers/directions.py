@@ -52,20 +52,18 @@ class NewtonCholesky:
         h = self.problem.loss.curvature(point.P)
         H = 0.0
         for index, rows in self._blocks():
-            H = H + (rows * h[index, None]).T @ rows
+            H = H + self.problem.design.gram(rows, h[index])
         return H
 
     def _multinomial(self, point: Point) -> NDArray:
         k, p = self.problem.shape
-        weights = self.problem.loss.weights
+        loss = self.problem.loss
         H = np.zeros((k, p, k, p))
         for index, rows in self._blocks():
-            P = point.P[:, index].astype(np.float64)
-            of_rows = weights[index] if isinstance(weights, np.ndarray) else weights
             for a in range(k):
                 for b in range(a, k):
-                    h = P[a] * ((a == b) - P[b]) * of_rows
-                    H[a, :, b] += (rows * h[:, None]).T @ rows
+                    h = loss.pair_curvature(point.P, index, a, b)
+                    H[a, :, b] += self.problem.design.gram(rows, h)
         for a in range(k):
             for b in range(a):
                 H[a, :, b] = H[b, :, a].T

@@ -134,7 +134,7 @@ def solve(
 
     outcome = _run(problem, V, solver, tol, max_iter, rng, told)
     if X.dtype == np.float32 and outcome.status == "rounding":
-        exact = problem.with_data(X.astype(np.float64))
+        exact = problem.astype(np.float64)
         outcome = _run(exact, outcome.V, solver, tol, max_iter, rng, told, outcome.n_iter)
     V = _balanced(outcome.V, problem)
     W, b = problem.design.to_original(V)

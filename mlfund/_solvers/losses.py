@@ -136,6 +136,12 @@ class MultinomialLoss:
         part = P[:, rows].astype(np.float64)
         return (part * (1 - part)).mean(axis=0)
 
+    def pair_curvature(self, P: NDArray, rows: slice, a: int, b: int) -> NDArray:
+        """Return the second derivative by the margins a and b of some rows, (rows,)."""
+        of_a, of_b = P[a, rows].astype(np.float64), P[b, rows].astype(np.float64)
+        weights = self.weights[rows] if isinstance(self.weights, np.ndarray) else self.weights
+        return of_a * ((a == b) - of_b) * weights
+
     def along(self, P: NDArray, Zp: NDArray) -> tuple[float, float]:
         """Return first and second derivative along margins Zp."""
         PZ = P * Zp

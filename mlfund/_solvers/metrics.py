@@ -51,13 +51,14 @@ class SampledHessian:
             self._n_rows *= SAMPLE_GROWTH
             self._kept = None
         self._refreshed += 1
-        H = np.zeros((self.problem.design.p,) * 2)
+        design = self.problem.design
+        H = np.zeros((design.p, design.p))
         total = 0.0
         for index, rows in self._sample():
-            weights = self._weights_of(index)
+            weights = design.weights_of(index)
             total += float(weights.sum())
             h = self.problem.loss.mean_curvature(point.P, index) * weights
-            H += (rows * h[:, None]).T @ rows
+            H += design.gram(rows, h)
         self._inverse = inverse_of(H / total, self.problem.l2)
 
     def solve(self, G: NDArray) -> NDArray:
@@ -78,13 +79,6 @@ class SampledHessian:
             self._kept = [(index, design.rows(index))]
         return self._kept
 
-    def _weights_of(self, index: slice | NDArray) -> NDArray:
-        weights = self.problem.design.row_weights
-        if isinstance(weights, np.ndarray):
-            return weights[index].astype(np.float64)
-        rows = index.stop - index.start if isinstance(index, slice) else len(index)
-        return np.full(rows, weights)
-
 
 class DiagonalHessian:
     """The diagonal of the Hessian over all rows; for wide or very sparse data."""
@@ -96,7 +90,7 @@ class DiagonalHessian:
         """Take the curvature at `point`."""
         design = self.problem.design
         h = self.problem.loss.mean_curvature(point.P, slice(None)) * design.row_weights
-        diagonal = design.squared_sums(h.astype(design.dtype)) + self.problem.l2
+        diagonal = design.squared_sums(h) + self.problem.l2
         # A column that the current curvature does not see still needs a finite step.
         floor = 1e-3 * max(float(h.sum()), 1e-10)
         self._inverse = 1.0 / np.maximum(diagonal, floor)

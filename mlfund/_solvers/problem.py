@@ -45,9 +45,9 @@ class Problem:
         self.l1 = np.zeros_like(l2) if l1 is None else l1
         self.shape = (loss.k, design.p)
 
-    def with_data(self, X) -> Problem:
-        """Return the same problem on another copy (dtype) of X."""
-        return Problem(self.design.astype(X), self.loss.astype(X.dtype), self.l2, self.l1)
+    def astype(self, dtype) -> Problem:
+        """Return the same problem, in the same coordinates, with products in another dtype."""
+        return Problem(self.design.astype(dtype), self.loss.astype(dtype), self.l2, self.l1)
 
     def point(self, V: NDArray, Z: NDArray | None = None, P: NDArray | None = None) -> Point:
         """Return the point at V; margins and probabilities are computed unless given."""

@@ -68,7 +68,7 @@ class ProximalSteps:
         ahead = point
         if beta > 0:
             V = point.V + beta * (point.V - last.V)
-            Z = point.Z + point.Z.dtype.type(beta) * (point.Z - last.Z)
+            Z = problem.design.moved(point.Z, point.Z - last.Z, beta)
             ahead = problem.point(V, Z)
         metric = self._curvature + problem.l2
         V = soft_threshold(ahead.V - ahead.G / metric, problem.l1 / metric)
@@ -129,7 +129,7 @@ def support_newton(problem: Problem, point: Point) -> Point | None:
 def _conjugate_gradients(problem: Problem, point: Point, target: NDArray, free: NDArray):
     """Return an approximate solution of H D = target among the free coordinates."""
     h = problem.loss.mean_curvature(point.P, slice(None)) * problem.design.row_weights
-    diagonal = problem.design.squared_sums(h.astype(problem.design.dtype)) + problem.l2
+    diagonal = problem.design.squared_sums(h) + problem.l2
     diagonal = np.maximum(diagonal, 1e-10 * max(float(diagonal.max()), 1e-300))
     D = np.zeros_like(target)
     residual = target.copy()

@@ -59,7 +59,7 @@ class ProximalNewton:
         t = 1.0
         for _ in range(MAX_HALVINGS):
             V = target if t == 1.0 else point.V + t * D
-            Z = point.Z + Zp.dtype.type(t) * Zp
+            Z = problem.design.moved(point.Z, Zp, t)
             if problem.value(V, Z) <= before + ARMIJO * t * promised + rounding:
                 return problem.point(V, Z)
             t *= 0.5

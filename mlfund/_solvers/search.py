@@ -35,8 +35,7 @@ class Line:
 
     def at(self, t: float) -> tuple[float, float, NDArray, NDArray]:
         """Return slope, curvature, margins and probabilities at step t."""
-        Z = self.Zp * self.Zp.dtype.type(t)
-        Z += self.point.Z
+        Z = self.problem.design.moved(self.point.Z, self.Zp, t)
         P = self.problem.loss.probabilities(Z)
         slope, curvature = self.problem.loss.along(P, self.Zp)
         slope += self._linear + t * self._quadratic

@@ -49,7 +49,6 @@ def test_correlated_and_doubled_columns(steps):
     problem = problem_for(l1=0.003, l2=0.0, d=6)
     X = problem.design.X
     X[:, 4], X[:, 5] = X[:, 0] + 1e-3 * X[:, 1], X[:, 2]
-    problem = problem_for(l1=0.003, l2=0.0, d=6).with_data(X)
     assert run(problem, steps, tol=1e-6).status == "converged"
 
 
