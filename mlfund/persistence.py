@@ -405,8 +405,10 @@ _TRUSTED = {
     # Estimators of mlfund. Their state becomes their attributes: parameters, numbers, arrays.
     # Nothing is called but the check of the version stamp.
     "mlfund.estimators.linear.LogisticRegression": "ObjectNode",
+    "mlfund.estimators.linear_cv.LogisticRegressionCV": "ObjectNode",
     "mlfund.estimators.mlp_classifier.MLPClassifier": "ObjectNode",
     "mlfund.estimators.mlp_regressor.MLPRegressor": "ObjectNode",
+    "mlfund.estimators.parametric.ParametricRegressor": "ObjectNode",
     # Gradient boosting: its state holds the model as bytes, which _saved_trees.py checks on
     # loading, before XGBoost predicts with it.
     "mlfund.advisor.boosting.BoostedTreesClassifier": "ObjectNode",

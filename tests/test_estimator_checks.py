@@ -3,9 +3,9 @@
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
-from tests.check_estimators import expected_failures, public_estimators
+from tests.check_estimators import expected_failures, make, public_estimators
 
-ESTIMATORS = [estimator_class() for estimator_class in public_estimators().values()]
+ESTIMATORS = [make(name) for name in public_estimators()]
 
 
 @pytest.mark.filterwarnings("ignore")
