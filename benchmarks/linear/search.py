@@ -1,0 +1,210 @@
+"""The fastest setting of a competitor that reaches the wanted suboptimality.
+
+The search runs in a process of its own, so that a fit without end can be ended.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import multiprocessing
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from benchmarks.linear.competitors import by_name
+from benchmarks.linear.competitors._base import Competitor
+from benchmarks.linear.objective import objective
+from benchmarks.linear.problems import PROBLEMS, QUICK, Problem
+from benchmarks.linear.threads import ONE_THREAD, one_thread
+
+# The wanted objective / optimum - 1.
+WANTED = 1e-6
+# The search begins here: where most tolerances are a gradient's.
+FIRST_TOLERANCE = 1e-4
+MOST_TIMEOUTS = 2
+# Imports, data and compilation of a worker, in seconds.
+START_LIMIT = 180.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search ends with.
+
+    Attributes
+    ----------
+    setting : float or None
+        The loosest that reaches `WANTED`; None where none does, and `why` tells the reason.
+    seconds : float or None
+        Of that one fit.
+    suboptimality : float or None
+    why : str
+    version : str
+        Of the competitor's package.
+    """
+
+    setting: float | None
+    seconds: float | None
+    suboptimality: float | None
+    why: str
+    version: str
+
+
+class TooSlow(Exception):
+    """A fit took longer than the limit."""
+
+
+class CompetitorFailed(Exception):
+    """A competitor raised an error or took its process down."""
+
+
+def version_of(module: str) -> str:
+    """Return the version of the package that provides a module."""
+    names = importlib.metadata.packages_distributions().get(module, [module])
+    return importlib.metadata.version(names[0])
+
+
+def loosest(
+    trial: Callable[[float], tuple[float, float]], settings: Sequence[float], limit: float
+) -> tuple[float | None, float | None, float | None, str]:
+    """Return (setting, seconds, suboptimality, why) of the loosest setting that suffices.
+
+    `trial` takes a setting and returns seconds and suboptimality, or raises `TooSlow`.
+    A bisection: whatever suffices still suffices when it is tightened.
+    """
+    low, high = -1, len(settings)
+    found: tuple[float | None, float | None, float | None] = (None, None, None)
+    why, timeouts, best = "", 0, float("inf")
+    i = settings.index(FIRST_TOLERANCE) if FIRST_TOLERANCE in settings else high // 2
+    while high - low > 1 and timeouts < MOST_TIMEOUTS:
+        try:
+            seconds, suboptimality = trial(settings[i])
+        except TooSlow:
+            timeouts += 1
+            why = why or f"> {limit:g} s"
+            high = i
+        else:
+            best = min(best, suboptimality)
+            if suboptimality <= WANTED:
+                high, found = i, (settings[i], seconds, suboptimality)
+            else:
+                low = i
+        i = (low + high) // 2
+    if found[0] is not None:
+        return *found, ""
+    return *found, why or f"ends at {best:.0e}"
+
+
+def search(competitor: Competitor, worker: Worker, limit: float) -> Found:
+    """Return the fastest setting of a competitor on the worker's problem."""
+    version = version_of(competitor.module)
+    try:
+        found = loosest(partial(worker.trial, competitor.name), competitor.settings, limit)
+    except CompetitorFailed as error:
+        return Found(None, None, None, str(error)[:200], version)
+    return Found(*found, version)
+
+
+class Worker:
+    """A process that fits competitors on one problem; it is ended when a fit takes too long.
+
+    Parameters
+    ----------
+    problem : str
+        Name of the problem.
+    optimum : float
+    limit : float
+        Seconds for one fit.
+    """
+
+    def __init__(self, problem: str, optimum: float, limit: float):
+        self._arguments = (problem, optimum)
+        self._limit = limit
+        self._process: Any = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._end()
+
+    def trial(self, competitor: str, setting: float) -> tuple[float, float]:
+        """Return seconds and suboptimality of a fit."""
+        if self._process is None:
+            self._start()
+        # Imports and compilation are not part of a fit.
+        self._ask((competitor, None), START_LIMIT)
+        return self._ask((competitor, setting), self._limit)
+
+    def _start(self) -> None:
+        os.environ.update(ONE_THREAD)
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(*self._arguments, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def _ask(self, question: tuple[str, float | None], limit: float) -> Any:
+        self._connection.send(question)
+        if not self._connection.poll(limit):
+            self._end()
+            raise TooSlow
+        try:
+            answer = self._connection.recv()
+        except EOFError:
+            self._end()
+            raise CompetitorFailed("the process died") from None
+        if isinstance(answer, str):
+            raise CompetitorFailed(answer)
+        return answer
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+            self._process = None
+
+
+def _serve(problem_name: str, optimum: float, connection) -> None:
+    problem = {**PROBLEMS, **QUICK}[problem_name].make()
+    with one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        while True:
+            try:
+                name, setting = connection.recv()
+            except EOFError:
+                return
+            try:
+                connection.send(_answer(by_name(name), problem, setting, optimum))
+            except Exception as error:
+                connection.send(f"{type(error).__name__}: {error}")
+
+
+def _answer(competitor: Competitor, problem: Problem, setting: float | None, optimum: float):
+    if setting is None:
+        warm_up(competitor, problem)
+        return None
+    return measure(competitor, problem, setting, optimum)
+
+
+def warm_up(competitor: Competitor, problem: Problem) -> None:
+    """Fit a few rows, so that everything is imported and compiled."""
+    few = Problem(problem.X[:2000], problem.y[:2000], problem.C, problem.l1)
+    competitor.fit(few, competitor.settings[0])
+
+
+def measure(competitor: Competitor, problem: Problem, setting: float, optimum: float):
+    """Return seconds and suboptimality of one fit."""
+    start = perf_counter()
+    W = competitor.fit(problem, setting)
+    seconds = perf_counter() - start
+    return seconds, objective(problem, W) / optimum - 1
+
+
+def as_json(found: Found) -> dict[str, Any]:
+    """Return what was found as it is stored."""
+    return asdict(found)
