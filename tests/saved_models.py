@@ -32,6 +32,9 @@ LABELS = np.array(["no", "yes"])[Y]
 
 MODELS = {
     "logistic": lambda: make_pipeline(StandardScaler(), mlfund.LogisticRegression()),
+    "logistic cv": lambda: mlfund.LogisticRegressionCV(
+        Cs=3, l1_ratios=(0,), scoring="neg_log_loss", cv=3, use_legacy_attributes=True
+    ),
     "mlp": lambda: make_pipeline(
         StandardScaler(), mlfund.MLPClassifier((8,), max_iter=5, tol=0, random_state=0)
     ),

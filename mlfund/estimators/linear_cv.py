@@ -20,7 +20,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from mlfund._solvers.linear import Penalty, solve
-from mlfund._solvers.stacked import FoldedRows, GridFit, solve_grid, training_times
+from mlfund._solvers.stacked import solve_grid
+from mlfund._solvers.stacked_data import FoldedRows, GridFit, training_times
 from mlfund._version_stamp import VersionStamped
 from mlfund.estimators._linear_callbacks import IterationReport
 from mlfund.estimators._linear_cv_arguments import GridArguments, check_grid_arguments
@@ -59,8 +60,9 @@ class LogisticRegressionCV(
     fit_intercept : bool, default=True
         Whether there is a b. It is not penalised, except by "liblinear".
     cv : int, cross-validation generator or iterable, default=None
-        Folds: None is 5, stratified (fewer, with a warning, if no class has 5 rows). Any splitter will do, also with overlapping or repeated
-        rows; `groups` reach it by metadata routing.
+        Folds: None is 5, stratified (fewer, with a warning, if no class has 5 rows). Any
+        splitter will do, also with overlapping or repeated rows; `groups` reach it by
+        metadata routing.
     dual : bool, default=False
         Accepted with solver "liblinear" and the l2 penalty; the optimum is the same.
     penalty : {"l1", "l2", "elasticnet"}, default="deprecated"

@@ -15,6 +15,7 @@ import mlfund
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "parameters.md").read_text()
 PEERS = {
     mlfund.LogisticRegression: sklearn.linear_model.LogisticRegression,
+    mlfund.LogisticRegressionCV: sklearn.linear_model.LogisticRegressionCV,
     mlfund.MLPClassifier: sklearn.neural_network.MLPClassifier,
     mlfund.MLPRegressor: sklearn.neural_network.MLPRegressor,
 }

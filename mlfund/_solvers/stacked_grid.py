@@ -1,0 +1,137 @@
+"""The models of a grid: in stacks where that can be, else one by one along the path of C."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from mlfund._solvers.linear import LARGEST_PENALTY, Fit, Penalty, solve
+from mlfund._solvers.losses import BinaryLoss, MultinomialLoss
+from mlfund._solvers.stacked_data import FoldedRows, GridFit, Terms
+from mlfund._solvers.stacked_descent import MAX_ITER, STALLED
+from mlfund._solvers.stacked_problem import StackedProblem
+from mlfund._solvers.stacked_rows import FoldedDesign
+from mlfund._solvers.stacked_stages import balanced, descend
+
+# Under so many products of entries of X and models, float32 saves less than it costs.
+FLOAT32_WORK = 2e7
+# Weights of the models solved together: 32 MB each for weights, gradients, memory.
+STACK_ENTRIES = 2**22
+
+
+@dataclasses.dataclass
+class Grid:
+    """One call of `solve_grid`."""
+
+    rows: FoldedRows
+    design: FoldedDesign
+    Cs: NDArray
+    total: NDArray
+    fit: GridFit
+    terms: Terms
+
+    def solve_ratio(self, r: int, ratio: float) -> str | None:
+        """Fit all models of one l1 ratio; return the algorithm when none were stacked."""
+        by_strength = np.argsort(self.Cs, kind="stable")
+        of_strength = len(self.total) * self.rows.k * self.design.p
+        stacked = self.terms.solver is None and of_strength <= STACK_ENTRIES
+        l2 = 1.0 / self.Cs[by_strength, None] / self.total
+        usable = np.isfinite(l2 * self.design.units.max()) & (
+            l2 * self.design.units.max() < LARGEST_PENALTY
+        )
+        usable = usable.all(axis=1) & stacked & ((ratio == 0) | np.isinf(self.Cs[by_strength]))
+        chosen = by_strength[usable]
+        at_once = max(STACK_ENTRIES // of_strength, 1)
+        for start in range(0, len(chosen), at_once):
+            self._solve_stack(r, chosen[start : start + at_once])
+        name = self._solve_paths(r, ratio, by_strength[~usable])
+        return None if len(chosen) else name
+
+    def _solve_stack(self, r: int, strengths: NDArray) -> None:
+        """Fit the models of some strengths, ascending, together."""
+        rows, design, fit = self.rows, self.design, self.fit
+        K, F = len(strengths), len(self.total)
+        work = float(len(design.order)) * design.p * K * F * rows.k
+        dtype = np.float32 if work > FLOAT32_WORK or rows.X.dtype == np.float32 else np.float64
+        largest = None if rows.weights is None else rows.weights.max()
+        problem = StackedProblem(
+            design,
+            rows.code,
+            rows.n_classes,
+            None if largest is None else rows.weights / largest,
+            1.0 / self.Cs[strengths, None] / self.total,
+            self.total if largest is None else self.total / largest,
+            self.terms.of_intercept,
+            dtype,
+        )
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            stack = descend(problem, self.terms.tol, self.terms.max_iter, self.terms.rng)
+        W, b = design.to_original(balanced(stack.V), problem.fold)
+        where = (problem.fold, r, strengths[problem.strength])
+        fit.W[where], fit.b[where] = W, b
+        fit.n_iter[where], fit.gradient[where] = stack.n_iter, stack.gradient
+        fit.converged[where] = stack.status != MAX_ITER
+        for m in np.flatnonzero(stack.status == STALLED).tolist():
+            fold, c = int(problem.fold[m]), int(strengths[problem.strength[m]])
+            start = (W[m], b[m]) if np.isfinite(W[m]).all() and np.isfinite(b[m]).all() else None
+            self._solve_one(fold, r, c, 0.0, start)
+
+    def _solve_paths(self, r: int, ratio: float, strengths: NDArray) -> str | None:
+        """Fit models one by one, each from the smaller C before it; return the algorithm."""
+        solver = None
+        for fold in range(len(self.total) if len(strengths) else 0):
+            start = None
+            for c in strengths.tolist():
+                W, b, solver = self._solve_one(fold, r, c, ratio, start)
+                start = W, b
+        return solver
+
+    def _solve_one(self, fold: int, r: int, c: int, ratio: float, start):
+        """Fit one model by the single solver; return weights, intercepts, algorithm."""
+        X, loss = self._fold_rows(fold)
+        fit, strength = self.fit, 1.0 / self.Cs[c] / self.total[fold]
+        if start is not None and fit.scale is not None:
+            start = (start[0] * fit.scale[fold], start[1] + start[0] @ fit.mean[fold])
+        found: Fit = solve(
+            X,
+            loss,
+            Penalty(strength * (1.0 - ratio), strength * ratio, self.terms.of_intercept),
+            intercept=self.design.intercept,
+            tol=self.terms.tol,
+            max_iter=self.terms.max_iter,
+            rng=self.terms.rng,
+            solver=self.terms.solver,
+            start=start,
+        )
+        W, b = found.W, found.b
+        if fit.scale is not None:
+            W = W / fit.scale[fold]
+            b = b - W @ fit.mean[fold]
+        where = (fold, r, c)
+        fit.W[where], fit.b[where] = W, b
+        fit.n_iter[where] += found.n_iter
+        fit.converged[where] = found.status != "max_iter"
+        fit.gradient[where] = found.gradient
+        return W, b, found.solver
+
+    def _fold_rows(self, fold: int):
+        """Return X and the loss of one fold's training rows."""
+        rows, fit = self.rows, self.fit
+        weights = rows.times[fold].astype(np.float64)
+        if rows.weights is not None:
+            weights = weights * rows.weights
+        index = np.flatnonzero(weights)
+        X = rows.X[index]
+        if fit.scale is not None:
+            if sp.issparse(X):
+                X = sp.csr_array(X.multiply(1.0 / fit.scale[fold]))
+            else:
+                X = (X - fit.mean[fold]) / fit.scale[fold]
+        relative = (weights[index] / weights[index].sum()).astype(X.dtype)
+        code = rows.code[index]
+        if rows.n_classes == 2:
+            return X, BinaryLoss(code.astype(X.dtype), relative)
+        return X, MultinomialLoss(code, rows.n_classes, relative, X.dtype)
