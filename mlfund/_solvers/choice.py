@@ -15,16 +15,23 @@ SAMPLED_COLUMNS = 1500
 # Up to this many unknowns and work, l1 problems are solved in Newton's model.
 PROXIMAL_UNKNOWNS = 500
 PROXIMAL_FLOP = 3e9
+# With two classes and more columns than these a working set pays.
+COORDINATE_COLUMNS = 40
 
 NEWTON = "newton"
 PRECONDITIONED = "preconditioned-lbfgs"
 PLAIN = "plain-lbfgs"
+GRADIENT_DESCENT = "gradient-descent"
+NESTEROV = "nesterov"
 PROXIMAL = "proximal"
 PROXIMAL_NEWTON = "proximal-newton"
+COORDINATE = "coordinate"
 
 
-def choose(n: int, p: int, k: int, *, l1: bool) -> str:
+def choose(n: int, p: int, k: int, *, l1: bool, kernels: bool = False) -> str:
     """Return the name of the solver for n rows, p columns and k outputs.
+
+    `kernels` tells whether the compiled loops are there and take these data.
 
     Examples
     --------
@@ -39,6 +46,10 @@ def choose(n: int, p: int, k: int, *, l1: bool) -> str:
     hessian_flop = 2.0 * n * p * p * pairs
     if l1:
         small = k * p <= PROXIMAL_UNKNOWNS and hessian_flop <= PROXIMAL_FLOP
+        if small and (k > 1 or p <= COORDINATE_COLUMNS):
+            return PROXIMAL_NEWTON
+        if kernels and k == 1:
+            return COORDINATE
         return PROXIMAL_NEWTON if small else PROXIMAL
     if k * p <= NEWTON_UNKNOWNS and _newton_pays(n, p, k, hessian_flop):
         return NEWTON

@@ -7,7 +7,16 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from mlfund._solvers.choice import NEWTON, PLAIN, PROXIMAL, PROXIMAL_NEWTON, choose
+from mlfund._solvers import kernels
+from mlfund._solvers.choice import (
+    COORDINATE,
+    NEWTON,
+    PLAIN,
+    PROXIMAL,
+    PROXIMAL_NEWTON,
+    choose,
+)
+from mlfund._solvers.coordinate import WorkingSetNewton
 from mlfund._solvers.descent import minimise
 from mlfund._solvers.design import Design
 from mlfund._solvers.directions import LBFGS, NewtonCholesky
@@ -21,6 +30,11 @@ from mlfund._solvers.stopping import Outcome, Stopping
 LARGEST_PENALTY = 1e150
 # Iterations at which L-BFGS takes the curvature anew.
 BINARY_REFRESH = (0, 3, 12, 22, 35, 60, 100, 200)
+NONSMOOTH = {
+    PROXIMAL: ProximalSteps,
+    PROXIMAL_NEWTON: ProximalNewton,
+    COORDINATE: WorkingSetNewton,
+}
 MULTINOMIAL_REFRESH = (0, 5, 15, 40, 80, 160)
 
 
@@ -123,8 +137,7 @@ def solve(
         ends the fit.
     """
     problem = make_problem(X, loss, penalty, intercept=intercept)
-    if solver is None:
-        solver = choose(X.shape[0], *problem.shape[::-1], l1=penalty.l1 > 0)
+    solver = _solver_for(problem, solver, l1=penalty.l1 > 0)
     V = np.zeros(problem.shape) if start is None else problem.design.from_original(*start)
     told = None
     if after_iteration is not None:
@@ -142,11 +155,24 @@ def solve(
     return Fit(W, b, solver, outcome.status, outcome.n_iter, outcome.gradient, separated)
 
 
+def _solver_for(problem: Problem, solver: str | None, *, l1: bool) -> str:
+    """Return the solver asked for, or the one that suits the data."""
+    n, (k, p) = problem.design.n, problem.shape
+    compiled = isinstance(problem.design.X, np.ndarray) or problem.design.sparse
+    compiled = compiled and kernels.available() and kernels.suits(problem.design.X)
+    if solver is None:
+        return choose(n, p, k, l1=l1, kernels=compiled)
+    if solver == COORDINATE:
+        kernels.require(solver)
+        # Several outputs share their columns; 64-bit indices are of sizes of their own.
+        return solver if k == 1 and compiled else PROXIMAL
+    return solver
+
+
 def _run(problem, V, solver, tol, max_iter, rng, told, n_iter=0) -> Outcome:
     stopping = Stopping(problem, tol, max_iter)
-    if solver in (PROXIMAL, PROXIMAL_NEWTON):
-        parts = ProximalSteps if solver == PROXIMAL else ProximalNewton
-        loop, part = minimise_nonsmooth, parts(problem)
+    if solver in NONSMOOTH:
+        loop, part = minimise_nonsmooth, NONSMOOTH[solver](problem)
     else:
         loop, part = minimise, _direction(problem, solver, rng)
     return loop(problem, V, part, stopping, after_iteration=told, n_iter=n_iter)

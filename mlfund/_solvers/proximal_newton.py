@@ -44,26 +44,39 @@ class ProximalNewton:
         D = target - point.V
         if not D.any():
             return None
-        return self._search(point, D, target)
+        return step_towards(problem, point, target, problem.design.margins(D))
 
-    def _search(self, point: Point, D: NDArray, target: NDArray) -> Point | None:
-        """Halve the step until the objective falls by a part of what the model promised."""
-        problem = self.problem
-        Zp = problem.design.margins(D)
-        before = problem.value(point.V, point.Z)
-        change = np.abs(target) - np.abs(point.V)
-        promised = float(np.vdot(point.G, D) + np.sum(problem.l1 * change))
-        if promised >= 0:
-            return None
-        rounding = 4 * float(np.finfo(problem.design.dtype).eps) * abs(before)
-        t = 1.0
-        for _ in range(MAX_HALVINGS):
-            V = target if t == 1.0 else point.V + t * D
-            Z = problem.design.moved(point.Z, Zp, t)
-            if problem.value(V, Z) <= before + ARMIJO * t * promised + rounding:
-                return problem.point(V, Z)
-            t *= 0.5
+
+def step_towards(problem: Problem, point: Point, target: NDArray, Zp: NDArray) -> Point | None:
+    """Halve the step until the objective falls by a part of what the model promised.
+
+    Parameters
+    ----------
+    target : ndarray of shape (k, p)
+        The minimiser of the model at `point`.
+    Zp : ndarray of shape (k, n)
+        Margins of the way from `point` to it.
+
+    Returns
+    -------
+    Point or None
+        None when the objective does not fall, to rounding.
+    """
+    D = target - point.V
+    before = problem.value(point.V, point.Z)
+    change = np.abs(target) - np.abs(point.V)
+    promised = float(np.vdot(point.G, D) + np.sum(problem.l1 * change))
+    if promised >= 0:
         return None
+    rounding = 4 * float(np.finfo(problem.design.dtype).eps) * abs(before)
+    t = 1.0
+    for _ in range(MAX_HALVINGS):
+        V = target if t == 1.0 else point.V + t * D
+        Z = problem.design.moved(point.Z, Zp, t)
+        if problem.value(V, Z) <= before + ARMIJO * t * promised + rounding:
+            return problem.point(V, Z)
+        t *= 0.5
+    return None
 
 
 def l1_quadratic(H: NDArray, g: NDArray, v: NDArray, l1: NDArray) -> NDArray:

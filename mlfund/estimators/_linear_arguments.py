@@ -9,14 +9,21 @@ from numbers import Integral, Real
 import numpy as np
 
 from mlfund._check import check_choice, resolve_device
-from mlfund._solvers.choice import NEWTON, PLAIN, PRECONDITIONED, PROXIMAL, PROXIMAL_NEWTON
+from mlfund._solvers.choice import (
+    COORDINATE,
+    NEWTON,
+    PLAIN,
+    PRECONDITIONED,
+    PROXIMAL,
+    PROXIMAL_NEWTON,
+)
 
 # scikit-learn's names: they fix the objective and the penalties, not the algorithm.
 SKLEARN_SOLVERS = ("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
-OWN_SOLVERS = (NEWTON, PRECONDITIONED, PLAIN, PROXIMAL, PROXIMAL_NEWTON)
+OWN_SOLVERS = (NEWTON, PRECONDITIONED, PLAIN, PROXIMAL, PROXIMAL_NEWTON, COORDINATE)
 SOLVERS = (*SKLEARN_SOLVERS, "auto", *OWN_SOLVERS)
-TAKES_L1 = ("liblinear", "saga", "auto", PROXIMAL, PROXIMAL_NEWTON)
-TAKES_ELASTIC_NET = ("saga", "auto", PROXIMAL, PROXIMAL_NEWTON)
+TAKES_L1 = ("liblinear", "saga", "auto", PROXIMAL, PROXIMAL_NEWTON, COORDINATE)
+TAKES_ELASTIC_NET = ("saga", "auto", PROXIMAL, PROXIMAL_NEWTON, COORDINATE)
 PENALTIES = ("l1", "l2", "elasticnet", None)
 
 

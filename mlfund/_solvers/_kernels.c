@@ -1,0 +1,227 @@
+/* Sequential coordinate loops of the linear solvers, which numpy cannot express.
+ *
+ * Plain C99 without Python's headers, called through ctypes by kernels.py, which checks
+ * every array. Loops are bounded, so that Python sees Ctrl-C between two calls. The file
+ * includes itself twice: once for float32 and once for float64 values of X.
+ *
+ * Sparse matrices have int32 indices and no double entries.
+ */
+#ifndef REAL
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+/* Wide registers where the processor has them; the choice is made when the file is loaded. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define WIDE
+#endif
+
+#if defined(__GNUC__)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address)
+#endif
+
+/* Python's tools for extensions ask for this name on Windows; nothing calls it. */
+EXPORT void *PyInit__kernels(void) { return NULL; }
+
+/* The minimiser of g (v - old) + a/2 (v - old)^2 + l1 |v|, for a > 0. */
+static double soft_step(double old, double g, double a, double l1) {
+    double moved = old - g / a, amount = l1 / a;
+    if (moved > amount) return moved - amount;
+    if (moved < -amount) return moved + amount;
+    return 0.0;
+}
+
+/* Coordinate descent on q'(v - v0) + 1/2 (v - v0)'H(v - v0) + sum_j l1_j |v_j|.
+ *
+ * H (m, m) is symmetric and holds the l2 penalties; q (m) is its gradient at v and is kept
+ * up to date. Stops after `sweeps`, or when no coordinate's gradient changed by more than
+ * `tol` in a sweep; returns the largest change of the last sweep.
+ */
+EXPORT WIDE double model_sweeps(int64_t m, const double *H, const double *l1, double *v,
+                                double *q, double tol, int64_t sweeps) {
+    double worst = 0.0;
+    for (int64_t sweep = 0; sweep < sweeps; sweep++) {
+        worst = 0.0;
+        for (int64_t j = 0; j < m; j++) {
+            const double *row = H + j * m;
+            double a = row[j];
+            if (a <= 0.0) continue;
+            double step = soft_step(v[j], q[j], a, l1[j]) - v[j];
+            if (step == 0.0) continue;
+            v[j] += step;
+            if (fabs(step) * a > worst) worst = fabs(step) * a;
+            for (int64_t k = 0; k < m; k++) q[k] += step * row[k];
+        }
+        if (worst <= tol) break;
+    }
+    return worst;
+}
+
+/* xorshift64*: seeded, the same on every machine. */
+static uint64_t next_random(uint64_t *state) {
+    uint64_t x = *state;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    *state = x;
+    return (x * UINT64_C(2685821657736338717)) >> 33;
+}
+
+/* Fisher-Yates. */
+EXPORT void shuffle(int64_t n, int32_t *order, uint64_t *state) {
+    for (int64_t i = n - 1; i > 0; i--) {
+        int64_t j = (int64_t)(next_random(state) % (uint64_t)(i + 1));
+        int32_t kept = order[i];
+        order[i] = order[j];
+        order[j] = kept;
+    }
+}
+
+#define JOINED(name, suffix) name##_##suffix
+#define SUFFIXED(name, suffix) JOINED(name, suffix)
+#define NAME(name) SUFFIXED(name, SUFFIX)
+
+#define REAL float
+#define SUFFIX float32
+#include "_kernels.c"
+#undef REAL
+#undef SUFFIX
+#define REAL double
+#define SUFFIX float64
+#include "_kernels.c"
+
+#else /* for each type of values */
+
+/* Weighted sums of the entries of each column and of their squares, added to the outputs.
+ * `weights` may be NULL, for weights of one.
+ */
+EXPORT void NAME(column_sums)(int64_t n, const int32_t *indptr, const int32_t *indices,
+                              const REAL *data, const REAL *weights, double *first,
+                              double *second) {
+    for (int64_t i = 0; i < n; i++) {
+        double weight = weights ? (double)weights[i] : 1.0;
+        for (int32_t t = indptr[i]; t < indptr[i + 1]; t++) {
+            double x = (double)data[t], wx = weight * x;
+            first[indices[t]] += wx;
+            second[indices[t]] += wx * x;
+        }
+    }
+}
+
+/* Keep the columns with position[column] >= 0, under their new numbers. Fills
+ * out_indptr (n + 1); also the other outputs when they are not NULL. Returns the entries.
+ */
+EXPORT int64_t NAME(select_columns)(int64_t n, const int32_t *indptr, const int32_t *indices,
+                                    const REAL *data, const int32_t *position,
+                                    int32_t *out_indptr, int32_t *out_indices,
+                                    REAL *out_data) {
+    int32_t at = 0;
+    for (int64_t i = 0; i < n; i++) {
+        out_indptr[i] = at;
+        for (int32_t t = indptr[i]; t < indptr[i + 1]; t++) {
+            int32_t column = position[indices[t]];
+            if (column < 0) continue;
+            if (out_indices) {
+                out_indices[at] = column;
+                out_data[at] = data[t];
+            }
+            at++;
+        }
+    }
+    out_indptr[n] = at;
+    return at;
+}
+
+/* Add sum_i h_i x_i x_i' over the rows from start to stop to the half of `gram` (m, m)
+ * where an entry's place in its row is not before the other's.
+ */
+EXPORT void NAME(sparse_gram)(int64_t start, int64_t stop, const int32_t *indptr,
+                              const int32_t *indices, const REAL *data, const double *h,
+                              int64_t m, double *gram) {
+    for (int64_t i = start; i < stop; i++) {
+        for (int32_t s = indptr[i]; s < indptr[i + 1]; s++) {
+            double *row = gram + (int64_t)indices[s] * m;
+            double hx = h[i] * (double)data[s];
+            for (int32_t t = indptr[i]; t <= s; t++) row[indices[t]] += hx * (double)data[t];
+        }
+    }
+}
+
+/* One sweep of coordinate descent on the second-order model of the loss, by sparse columns.
+ *
+ * Columns are those of a CSC matrix, centred and scaled: (x - centre_j) * inverse_scale_j.
+ * The residual of row i is u_i + h_i * offset, with its sum in state[1] and the offset in
+ * state[0]; state[2] is the sum of h. `hx` (m) holds sum_i h_i x_ij of the columns as they
+ * are. v, curvature, l2 and l1 (m) belong to the centred, scaled columns. With `active` only
+ * the entries of v that are not zero are visited. Returns the largest change of a gradient.
+ */
+EXPORT double NAME(sparse_column_sweep)(int64_t start, int64_t stop, const int32_t *indptr,
+                                        const int32_t *indices, const REAL *data,
+                                        const double *h, const double *hx,
+                                        const double *centre, const double *inverse_scale,
+                                        const double *curvature, const double *l2,
+                                        const double *l1, double *v, double *u,
+                                        double *state, int64_t active) {
+    double worst = 0.0;
+    for (int64_t j = start; j < stop; j++) {
+        double a = curvature[j] + l2[j];
+        if (a <= 0.0 || (active && v[j] == 0.0)) continue;
+        double g = state[0] * hx[j] - centre[j] * (state[1] + state[0] * state[2]);
+        for (int32_t t = indptr[j]; t < indptr[j + 1]; t++) {
+            g += (double)data[t] * u[indices[t]];
+        }
+        g = g * inverse_scale[j] + l2[j] * v[j];
+        double step = soft_step(v[j], g, a, l1[j]) - v[j];
+        if (step == 0.0) continue;
+        v[j] += step;
+        if (fabs(step) * a > worst) worst = fabs(step) * a;
+        double along = step * inverse_scale[j];
+        for (int32_t t = indptr[j]; t < indptr[j + 1]; t++) {
+            u[indices[t]] += along * h[indices[t]] * (double)data[t];
+        }
+        state[1] += along * hx[j];
+        state[0] -= along * centre[j];
+    }
+    return worst;
+}
+
+/* The same for dense columns that are centred and scaled already, one after the other. */
+EXPORT WIDE double NAME(dense_column_sweep)(int64_t start, int64_t stop, int64_t n,
+                                            const REAL *columns, const double *h,
+                                            const double *curvature, const double *l2,
+                                            const double *l1, double *v, double *u,
+                                            int64_t active) {
+    double worst = 0.0;
+    for (int64_t j = start; j < stop; j++) {
+        double a = curvature[j] + l2[j];
+        if (a <= 0.0 || (active && v[j] == 0.0)) continue;
+        const REAL *x = columns + j * n;
+        double part[8] = {0.0};
+        int64_t i = 0;
+        for (; i + 8 <= n; i += 8) {
+            for (int k = 0; k < 8; k++) part[k] += (double)x[i + k] * u[i + k];
+        }
+        for (; i < n; i++) part[0] += (double)x[i] * u[i];
+        double g = l2[j] * v[j];
+        for (int k = 0; k < 8; k++) g += part[k];
+        double step = soft_step(v[j], g, a, l1[j]) - v[j];
+        if (step == 0.0) continue;
+        v[j] += step;
+        if (fabs(step) * a > worst) worst = fabs(step) * a;
+        for (i = 0; i < n; i++) u[i] += step * h[i] * (double)x[i];
+    }
+    return worst;
+}
+
+#endif

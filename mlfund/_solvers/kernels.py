@@ -1,0 +1,229 @@
+"""The C kernels behind checks: shapes, types and layout of every array.
+
+`_kernels.c` is compiled at installation, where there is a C compiler. Without it
+`available` says no, the solvers that need it are not chosen, and `require` explains.
+The calls release the interpreter's lock and each ends within a second or so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.machinery
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+# Rows of sparse data, columns or coordinates are handed over in parts of about this much
+# work, so that Ctrl-C is heard.
+WORK_AT_ONCE = 200_000_000
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name("_kernels" + suffix)
+        if path.exists():
+            return ctypes.CDLL(str(path))
+    return None
+
+
+def available() -> bool:
+    """Return whether the kernels were compiled."""
+    return _library() is not None
+
+
+def require(solver: str) -> None:
+    """Raise unless the kernels were compiled.
+
+    Raises
+    ------
+    RuntimeError
+        Names the solver, the cause and the ways out.
+    """
+    if not available():
+        raise RuntimeError(
+            f"solver={solver!r} needs mlfund's compiled kernels, which are missing: mlfund was "
+            "installed without a C compiler. Install one (for example gcc) and mlfund again, "
+            "or leave the choice to solver='auto'."
+        )
+
+
+def suits(X) -> bool:
+    """Return whether the kernels take X: dense, or CSR with 32-bit indices."""
+    return not sp.issparse(X) or (X.indices.dtype == np.int32 and X.indptr.dtype == np.int32)
+
+
+def model_sweeps(H: NDArray, l1: NDArray, v: NDArray, q: NDArray, tol: float, sweeps: int) -> float:
+    """Descend by coordinates, in place, on q'(v - v0) + 1/2 (v - v0)'H(v - v0) + l1'|v|.
+
+    Parameters
+    ----------
+    H : ndarray of shape (m, m)
+        Symmetric, with the l2 penalties.
+    l1, v, q : ndarray of shape (m,)
+        q is the gradient at v, and is kept so.
+    tol : float
+        Largest change of a gradient in a sweep at which to stop.
+    sweeps : int
+        At most so many sweeps.
+
+    Returns
+    -------
+    float
+        The largest change of the last sweep.
+    """
+    m = len(v)
+    at_once = max(1, min(sweeps, WORK_AT_ONCE // max(m * m, 1)))
+    worst = 0.0
+    for _ in range(0, sweeps, at_once):
+        arguments = (_array(H, (m, m)), _array(l1, (m,)), _array(v, (m,)), _array(q, (m,)))
+        worst = _call("model_sweeps", ctypes.c_double, m, *arguments, float(tol), at_once)
+        if worst <= tol:
+            break
+    return worst
+
+
+def select_columns(X: sp.csr_array, columns: NDArray) -> sp.csr_array:
+    """Return X[:, columns] of a CSR array; the entries of a row keep their order."""
+    n, d = X.shape
+    position = np.full(d, -1, dtype=np.int32)
+    position[columns] = np.arange(len(columns), dtype=np.int32)
+    indptr = np.empty(n + 1, dtype=np.int32)
+    matrix, out = _csr(X), _array(indptr, (n + 1,), np.int32)
+    name, where = _named("select_columns", X), _array(position, (d,), np.int32)
+    entries = _call(name, ctypes.c_int64, n, *matrix, where, out, None, None)
+    indices, data = np.empty(entries, dtype=np.int32), np.empty(entries, dtype=X.dtype)
+    parts = (_array(indices, (entries,), np.int32), _array(data, (entries,), X.dtype))
+    _call(name, ctypes.c_int64, n, *matrix, where, out, *parts)
+    return sp.csr_array((data, indices, indptr), shape=(n, len(columns)))
+
+
+def column_sums(X: sp.csr_array, weights: NDArray | None) -> tuple[NDArray, NDArray]:
+    """Return sum_i weights_i x_ij and sum_i weights_i x_ij^2 of a CSR array, (d,) each."""
+    n, d = X.shape
+    first, second = np.zeros(d), np.zeros(d)
+    given = None if weights is None else _array(weights, (n,), X.dtype)
+    outputs = (_array(first, (d,)), _array(second, (d,)))
+    _call(_named("column_sums", X), None, n, *_csr(X), given, *outputs)
+    return first, second
+
+
+def sparse_gram(X: sp.csr_array, h: NDArray) -> NDArray:
+    """Return X' diag(h) X of a CSR array with few columns, (m, m)."""
+    n, m = X.shape
+    half = np.zeros((m, m))
+    matrix, outputs = _csr(X), (_array(h, (n,)), m, _array(half, (m, m)))
+    of_rows = np.diff(X.indptr).astype(np.int64) ** 2
+    for start, stop in parts_of(np.cumsum(of_rows)):
+        _call(_named("sparse_gram", X), None, start, stop, *matrix, *outputs)
+    diagonal = half.diagonal().copy()
+    half += half.T
+    np.fill_diagonal(half, diagonal)
+    return half
+
+
+def parts_of(cumulated: NDArray):
+    """Yield (start, stop) over items whose work is cumulated, in parts of limited work."""
+    start, done = 0, 0
+    while start < len(cumulated):
+        stop = int(np.searchsorted(cumulated, done + WORK_AT_ONCE, side="right"))
+        stop = max(stop, start + 1)
+        yield start, stop
+        start, done = stop, int(cumulated[stop - 1])
+
+
+def sparse_column_sweep(
+    X: sp.csc_array, h, hx, centre, inverse_scale, curvature, l2, l1, v, u, state, *, active
+) -> float:
+    """Sweep once over sparse columns, in place; see `_kernels.c` for the arguments."""
+    n, m = X.shape
+    columns = (hx, centre, inverse_scale, curvature, l2, l1, v)
+    arguments = [_array(array, (m,)) for array in columns]
+    rest = (_array(u, (n,)), _array(state, (3,)), int(active))
+    worst = 0.0
+    for start, stop in parts_of(X.indptr[1:].astype(np.int64)):
+        worst = max(
+            worst,
+            _call(
+                _named("sparse_column_sweep", X),
+                ctypes.c_double,
+                start,
+                stop,
+                *_csr(X),
+                _array(h, (n,)),
+                *arguments,
+                *rest,
+            ),
+        )
+    return worst
+
+
+def dense_column_sweep(columns: NDArray, h, curvature, l2, l1, v, u, *, active) -> float:
+    """Sweep once over dense columns (m, n), in place; see `_kernels.c` for the arguments."""
+    m, n = columns.shape
+    matrix = _array(columns, (m, n), columns.dtype)
+    of_columns = [_array(array, (m,)) for array in (curvature, l2, l1, v)]
+    worst = 0.0
+    for start, stop in parts_of(np.arange(1, m + 1) * n):
+        worst = max(
+            worst,
+            _call(
+                _named("dense_column_sweep", columns),
+                ctypes.c_double,
+                start,
+                stop,
+                n,
+                matrix,
+                _array(h, (n,)),
+                *of_columns,
+                _array(u, (n,)),
+                int(active),
+            ),
+        )
+    return worst
+
+
+def _named(name: str, X) -> str:
+    return f"{name}_{X.dtype}"
+
+
+def _call(name: str, result, *arguments):
+    """Call a kernel; whole numbers are passed as int64, others as double, None as NULL."""
+    function = getattr(_library(), name)
+    function.restype = result
+    return function(*(_argument(value) for value in arguments))
+
+
+def _argument(value):
+    if isinstance(value, (int, np.integer)):
+        return ctypes.c_int64(value)
+    return ctypes.c_double(value) if isinstance(value, float) else value
+
+
+def _array(array: NDArray, shape: tuple[int, ...], dtype=np.float64):
+    """Return the address of an array that is exactly what the kernel takes.
+
+    Raises
+    ------
+    ValueError
+        Unless shape and type are right and the array is contiguous, in C order.
+    """
+    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+        raise ValueError(
+            f"a kernel needs a contiguous {np.dtype(dtype)} array of shape {shape}; got "
+            f"{array.dtype}, {array.shape}, contiguous={array.flags.c_contiguous}."
+        )
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _csr(X) -> tuple:
+    """Return the addresses of indptr, indices and data of a CSR or CSC array."""
+    entries = (len(X.data),)
+    return (
+        _array(X.indptr, X.indptr.shape, np.int32),
+        _array(X.indices, entries, np.int32),
+        _array(X.data, entries, X.dtype),
+    )

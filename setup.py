@@ -1,0 +1,13 @@
+"""The one thing that pyproject.toml cannot say: an extension that may be missing.
+
+Without a C compiler the package installs all the same, and the solvers that need the
+kernels are not chosen.
+"""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension("mlfund._solvers._kernels", ["mlfund/_solvers/_kernels.c"], optional=True)
+    ]
+)
