@@ -19,6 +19,8 @@ _LEAST_DAMPING = 1e-15
 _LARGEST_DAMPING = 1e12
 # Share of the foretold decrease that a step must bring.
 _LEAST_GAIN = 1e-4
+# Above this offset a loss that no step lowers is not at a minimum.
+_PLATEAU = 1e-6
 STOPPED = "a callback stopped it"
 # Steps of a loss with a kink: smoothing widths, as shares of the median residual.
 _WIDTHS = 10.0 ** -np.arange(0, 8)
@@ -166,8 +168,12 @@ class _Region:
                     found.curve.append(loss)
                     return ahead
             if 0 <= expected <= 4 * _EPS * found.loss or found.loss == 0:
-                found.converged = True
-                found.reason = "no step lowers the loss by more than its rounding error"
+                found.converged = self.offset() <= _PLATEAU
+                found.reason = (
+                    "no step lowers the loss by more than its rounding error"
+                    if found.converged
+                    else "the loss is flat here, on a plateau away from a minimum"
+                )
                 return None
             if self.damping > _LARGEST_DAMPING:
                 found.reason = "no step lowers the loss"

@@ -29,7 +29,7 @@ def _draw_curve(model: Any, X: np.ndarray, y: np.ndarray, level: float, axis: An
     grid = np.linspace(X.min(), X.max(), _POINTS)[:, None]
     axis.plot(X[:, 0], y, "o", markersize=4, color="0.35", label="data", zorder=1)
     axis.plot(grid, model.predict(grid), color="tab:blue", label="fit", zorder=3)
-    for of, shade, label in (("mean", 0.4, "of the curve"), ("observation", 0.13, "of a new row")):
+    for of, shade, label in (("mean", 0.4, "of the curve"), ("observation", 0.13, "of new rows")):
         low, high = model.predict_interval(grid, level, of=of)
         if np.isfinite(low).all():
             axis.fill_between(
@@ -39,7 +39,7 @@ def _draw_curve(model: Any, X: np.ndarray, y: np.ndarray, level: float, axis: An
                 color="tab:blue",
                 alpha=shade,
                 linewidth=0,
-                label=f"{100 * level:g} % {label}",
+                label=f"{100 * level:g} % band {label}",
             )
     names = getattr(model, "feature_names_in_", ["x"])
     axis.set(xlabel=str(names[0]), ylabel="y", title=model._function_name)
@@ -56,7 +56,8 @@ def _draw_agreement(model: Any, X: np.ndarray, y: np.ndarray, axis: Any) -> None
 
 def _draw_loss(model: Any, axis: Any) -> None:
     curve = np.asarray(model.loss_curve_, dtype=float)
-    axis.plot(curve, "-o", markersize=3, color="tab:orange")
+    few = len(curve) <= 50
+    axis.plot(curve, marker="o" if few else None, markersize=3, color="tab:orange")
     if (curve > 0).all():
         axis.set_yscale("log")
     axis.set(xlabel="iteration", ylabel=model._loss_name, title=model.solver_)
