@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "AdvisorClassifier": "mlfund.advisor",
     "AdvisorRegressor": "mlfund.advisor",
+    "LinearRegressor": "mlfund.estimators.linear_regressor",
     "LogisticRegression": "mlfund.estimators.linear",
     "LogisticRegressionCV": "mlfund.estimators.linear_cv",
     "MLPClassifier": "mlfund.estimators.mlp_classifier",
@@ -29,6 +30,7 @@ _HOME_OF = {
 __all__ = [
     "AdvisorClassifier",
     "AdvisorRegressor",
+    "LinearRegressor",
     "LogisticRegression",
     "LogisticRegressionCV",
     "MLPClassifier",

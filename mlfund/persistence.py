@@ -405,6 +405,7 @@ _TRUSTED = {
     # Estimators of mlfund. Their state becomes their attributes: parameters, numbers, arrays.
     # Nothing is called but the check of the version stamp.
     "mlfund.estimators.linear.LogisticRegression": "ObjectNode",
+    "mlfund.estimators.linear_regressor.LinearRegressor": "ObjectNode",
     "mlfund.estimators.linear_cv.LogisticRegressionCV": "ObjectNode",
     "mlfund.estimators.mlp_classifier.MLPClassifier": "ObjectNode",
     "mlfund.estimators.mlp_regressor.MLPRegressor": "ObjectNode",

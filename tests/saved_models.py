@@ -35,6 +35,7 @@ MODELS = {
     "logistic cv": lambda: mlfund.LogisticRegressionCV(
         Cs=3, l1_ratios=(0,), scoring="neg_log_loss", cv=3, use_legacy_attributes=True
     ),
+    "linear regressor": lambda: mlfund.LinearRegressor("quantile"),
     "mlp": lambda: make_pipeline(
         StandardScaler(), mlfund.MLPClassifier((8,), max_iter=5, tol=0, random_state=0)
     ),

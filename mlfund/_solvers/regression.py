@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from mlfund._solvers.choice import PROXIMAL_NEWTON, choose
+from mlfund._solvers.choice import NEWTON, PROXIMAL_NEWTON, choose
 from mlfund._solvers.descent import minimise
 from mlfund._solvers.linear import Penalty, make_problem, solve
 from mlfund._solvers.regression_direct import CholeskyHessian, DualHessian
@@ -32,6 +32,11 @@ DIRECT_COLUMNS = 300
 DIRECT_FLOP = 2e10
 # Rows a column from which the path of the homotopy is short.
 HOMOTOPY_ROWS = 30
+# Huber's delta, relative to the median residual of the constant, from which few rows are
+# curved at the start, but nearly all at the optimum where the columns explain something.
+NARROW = 0.5
+# Of the largest weight, below which weights with an l1 penalty may be zero.
+ZERO_SHARES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
 _WORST = ("stopped", "max_iter", "rounding", "converged")
 
 
@@ -240,7 +245,7 @@ def _fit_scaled(X, y, task, weights, options: Options, start, after_iteration) -
 
     if start is not None:
         start = units.inward(*start)
-    if task.loss == "kinked" or (task.loss == "huber" and options.solver == HOMOTOPY):
+    if _has_kinks(X, inner, options):
         fit = _fit_kinked(X, scaled, inner, weights, options, units, start, told)
     elif _is_direct(X, task, options):
         fit = _fit_direct(X, scaled, inner, weights, options, units, start, told)
@@ -248,6 +253,24 @@ def _fit_scaled(X, y, task, weights, options: Options, start, after_iteration) -
         fit = _fit_smooth(X, scaled, inner, weights, options, units, start, told)
     W, b = units.outward(fit.W, fit.b)
     return dataclasses.replace(fit, W=W, b=b)
+
+
+def _has_kinks(X, task: RegressionTask, options: Options) -> bool:
+    """Whether the loss, for targets of unit spread, is solved as one with kinks.
+
+    Huber's loss is when its curvature vanishes in many rows, where Newton's and quasi-Newton
+    methods lose their way; and when the columns are few, since it costs no more then. With an
+    l1 penalty it is whenever one matrix of the columns can be factorised.
+    """
+    if task.loss != "huber":
+        return task.loss == "kinked"
+    if options.solver is not None:
+        return options.solver in (HOMOTOPY, INTERIOR)
+    n, p = X.shape[0], X.shape[1] + options.intercept
+    if task.l1:
+        return p <= LARGEST_FACTOR
+    newton = choose(n, p, 1, l1=False) == NEWTON
+    return newton or (task.high < NARROW and p <= LARGEST_FACTOR)
 
 
 def _is_direct(X, task: RegressionTask, options: Options) -> bool:
@@ -308,17 +331,38 @@ def _fit_kinked(X, y, task, weights, options, units: _Units, start, told) -> Reg
 
     last_width = 1.0 if task.loss == "huber" else 0.0
     name, path = _follow(kinked, v, options, last_width, watched)
-    W, b = design.to_original(path.v[None])
+    W, b = design.to_original(_with_zeros(kinked, path, last_width)[None])
     curve = [float(units.factor[0]) * value for value in path.loss_curve]
     return RegressionFit(W, b, name, path.status, path.n_iter, path.gap, curve)
 
 
+def _with_zeros(problem: KinkedProblem, path: Path, width: float) -> NDArray:
+    """Set weights to zero that only the smoothing kept from it, within the bound on the error."""
+    if not problem.l1.any():
+        return path.v
+    allowed = path.loss_curve[-1] * (1.0 + max(path.gap, np.finfo(float).eps))
+    size = np.abs(path.v)
+    for share in ZERO_SHARES:
+        v = np.where((problem.l1 > 0) & (size <= share * size.max()), 0.0, path.v)
+        e = problem.design.margins(v[None])[0] - problem.y
+        if problem.value(e, v, width) <= allowed:
+            return v
+    return path.v
+
+
 def _follow(problem: KinkedProblem, v, options, last_width, watched) -> tuple[str, Path]:
     """Choose between homotopy and interior points, which ends what the other could not."""
-    common = {"tol": options.tol, "max_iter": options.max_iter, "after_iteration": watched}
+    common = {
+        "tol": options.tol,
+        "max_iter": options.max_iter,
+        "last_width": last_width,
+        "after_iteration": watched,
+    }
+    # The width of the loss and that of the kinks of the penalty would have to differ.
+    huber_l1 = last_width and problem.l1.any()
     many_rows = problem.design.n >= HOMOTOPY_ROWS * problem.design.p or problem.l2.any()
-    if last_width or options.solver == HOMOTOPY or (options.solver is None and many_rows):
-        path = Homotopy(problem, last_width=last_width, **common).follow(v)
+    if options.solver == HOMOTOPY or (options.solver is None and many_rows and not huber_l1):
+        path = Homotopy(problem, **common).follow(v)
         if path.status != "unsolved":
             return HOMOTOPY, path
         v = path.v

@@ -22,6 +22,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from mlfund._solvers.directions import KEPT_ENTRIES
 from mlfund._solvers.metrics import factorise, solve_factorised
 from mlfund._solvers.search import exact_search
 
@@ -82,6 +83,7 @@ class KinkedProblem:
     def __init__(self, design, y: NDArray, low: float, high: float, l2: NDArray, l1: NDArray):
         self.design, self.y, self.low, self.high, self.l2, self.l1 = design, y, low, high, l2, l1
         self.weights = design.row_weights
+        self._kept: NDArray | None = None
 
     def state(self, v: NDArray, width: float) -> State:
         """Return the state at v; two passes over X."""
@@ -108,7 +110,7 @@ class KinkedProblem:
         for start in range(0, len(index), BLOCK_ROWS):
             part = slice(start, start + BLOCK_ROWS)
             weighted = slopes[part] * self._weights_of(index[part])
-            total += weighted @ self.design.rows(index[part])
+            total += weighted @ self._rows(index[part])
         return total
 
     def _weights_of(self, index):
@@ -130,10 +132,17 @@ class KinkedProblem:
         for start in range(0, len(h), BLOCK_ROWS):
             part = slice(start, min(start + BLOCK_ROWS, len(h)))
             chosen = part if index is None else index[part]
-            rows = self.design.rows(chosen)
-            rows *= np.sqrt(h[part] * self._weights_of(chosen))[:, None]
+            rows = self._rows(chosen) * np.sqrt(h[part] * self._weights_of(chosen))[:, None]
             H += rows.T @ rows
         return H
+
+    def _rows(self, index) -> NDArray:
+        """Return standardised rows; small problems keep them all, (len(index), p)."""
+        if self.design.n * self.design.p > KEPT_ENTRIES:
+            return self.design.rows(index)
+        if self._kept is None:
+            self._kept = self.design.rows(slice(None))
+        return self._kept[index]
 
     def gap(self, state: State) -> float:
         """Return a bound on how far the objective with kinks is above its minimum.

@@ -4,11 +4,13 @@ The optimum of sum_i w_i rho(x_i'v - y_i) plus penalties is a saddle point in th
 and the slopes a_i in [low, high]. With the residuals split into positive parts u and m, the
 conditions at the optimum are
 
-    X'W a + l2 v + l1 b = 0,   X v - y = u - m,   u (high - a) = 0,   m (a - low) = 0,
+    X'W a + l2 v + l1 b = 0,   X v - y = u - m + width a,
+    u (high - a) = 0,          m (a - low) = 0,
 
-and likewise for the weights themselves with slopes b in [-1, 1] where there is an l1 penalty.
-Newton's method on them, with the products held at a mu that goes to zero, takes some
-20 iterations, whatever the shape; each costs one p x p matrix.
+with the width zero but for Huber's loss, and likewise for the weights themselves with
+slopes b in [-1, 1] where there is an l1 penalty. Newton's method on them, with the
+products held at a mu that goes to zero, takes some 20 iterations, whatever the shape; each
+costs one p x p matrix.
 
 References
 ----------
@@ -38,8 +40,8 @@ PATIENCE = 30
 class _Kinks:
     """Kinked terms, of the rows or of the weights: values e, slopes a, parts u and m."""
 
-    def __init__(self, e: NDArray, low: float, high: float, weights):
-        self.weights, self.low, self.high = weights, low, high
+    def __init__(self, e: NDArray, low: float, high: float, weights, width: float = 0.0):
+        self.weights, self.low, self.high, self.width = weights, low, high, width
         self.u = np.maximum(e, 0.0) + FIRST_PART
         self.m = np.maximum(-e, 0.0) + FIRST_PART
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
@@ -52,13 +54,22 @@ class _Kinks:
 
     def linearise(self, e: NDArray) -> None:
         """Prepare the Newton step at values e."""
-        self.theta = 1.0 / (self.u / self.t + self.m / self.s)
-        self.missing = e - self.u + self.m
+        self.theta = 1.0 / (self.u / self.t + self.m / self.s + self.width)
+        self.missing = e - self.u + self.m - self.width * self.a
 
     def aim(self, of_u, of_m) -> NDArray:
         """Return the constant part of the change of slopes, for these products wanted."""
         self.to_u, self.to_m = of_u / self.t - self.u, of_m / self.s - self.m
         return self.theta * (self.missing - self.to_u + self.to_m)
+
+    def gap(self, e: NDArray) -> float:
+        """Return what the values lose against the slopes, at least 0."""
+        slopes = np.clip(e / self.width, self.low, self.high) if self.width else None
+        if slopes is None:
+            rows = np.maximum((self.low - self.a) * e, (self.high - self.a) * e)
+        else:
+            rows = (slopes - self.a) * (e - 0.5 * self.width * (slopes + self.a))
+        return float(np.sum(rows * self.weights))
 
     def respond(self, change: NDArray, constant: NDArray) -> None:
         """Set the step of slopes and parts that belongs to a change of the values."""
@@ -99,26 +110,27 @@ class InteriorPoint:
         *,
         tol: float,
         max_iter: int,
+        last_width: float = 0.0,
         after_iteration: Callable[[NDArray], bool] | None = None,
     ):
         self.problem, self.tol, self.max_iter = problem, tol, max_iter
-        self.after_iteration = after_iteration
+        self.last_width, self.after_iteration = last_width, after_iteration
 
     def follow(self, v: NDArray) -> Path:
         """Return the optimum, from the start v (p,)."""
         problem = self.problem
         penalised = np.flatnonzero(problem.l1)
         z = problem.design.margins(v[None])[0]
-        rows = _Kinks(z - problem.y, problem.low, problem.high, problem.weights)
+        rows = _Kinks(z - problem.y, problem.low, problem.high, problem.weights, self.last_width)
         kinks = _Kinks(v[penalised], -1.0, 1.0, problem.l1[penalised])
-        curve = [problem.value(z - problem.y, v)]
+        curve = [problem.value(z - problem.y, v, self.last_width)]
         null, best, status, since = max(curve[0], np.finfo(float).tiny), None, None, 0
         while True:
             products = rows.products() + kinks.products()
             g = problem.design.pull_back((rows.a * problem.weights)[None])[0] + problem.l2 * v
             g[penalised] += kinks.weights * kinks.a
-            gap = self._gap(rows, kinks, z - problem.y, v, penalised, g)
-            gap /= max(curve[-1], 1e-10 * null)
+            gap = rows.gap(z - problem.y) + kinks.gap(v[penalised])
+            gap = (gap + problem.infeasibility(g, v)) / max(curve[-1], 1e-10 * null)
             if best is None or gap < best[0]:
                 best, since = (gap, v), 0
             since += 1
@@ -134,15 +146,9 @@ class InteriorPoint:
             rows.move(*steps)
             kinks.move(*steps)
             v, z = v + steps[0] * dv, z + steps[0] * dz
-            curve.append(problem.value(z - problem.y, v))
+            curve.append(problem.value(z - problem.y, v, self.last_width))
             if self.after_iteration is not None and self.after_iteration(v):
                 return Path(v, "stopped", len(curve) - 1, gap, curve)
-
-    def _gap(self, rows, kinks, e, v, penalised, g) -> float:
-        of_rows = np.maximum((rows.low - rows.a) * e, (rows.high - rows.a) * e)
-        w = v[penalised]
-        of_kinks = kinks.weights @ (np.abs(w) - kinks.a * w)
-        return float(np.sum(of_rows * rows.weights) + of_kinks) + self.problem.infeasibility(g, v)
 
     def _step(self, rows, kinks, e, v, penalised, g, products):
         """Return the step of the weights and margins, and its lengths, by Mehrotra's rule."""
