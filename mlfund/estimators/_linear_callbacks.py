@@ -25,12 +25,13 @@ class IterationReport:
         self.estimator, self.context, self.data, self.dtype = estimator, context, data, dtype
         self._iteration = 0
 
-    def __call__(self, W, b) -> bool:
+    def __call__(self, W, b, objective: float | None = None) -> bool:
         """End the task of this iteration; return whether a callback asks to stop."""
         self._iteration += 1
         if self.estimator.verbose:
+            value = "" if objective is None else f"objective {objective:.8g}, "
             sys.stdout.write(
-                f"LogisticRegression iteration {self._iteration}: "
+                f"LogisticRegression iteration {self._iteration}: {value}"
                 f"largest coefficient {np.abs(W).max():.6g}\n"
             )
         task = self.context.subcontext(task_name="iteration")
