@@ -31,7 +31,7 @@ class IterationReport:
         if self.estimator.verbose:
             value = "" if objective is None else f"objective {objective:.8g}, "
             sys.stdout.write(
-                f"LogisticRegression iteration {self._iteration}: {value}"
+                f"{type(self.estimator).__name__} iteration {self._iteration}: {value}"
                 f"largest coefficient {np.abs(W).max():.6g}\n"
             )
         task = self.context.subcontext(task_name="iteration")
