@@ -9,9 +9,9 @@ from mlfund._solvers.stacked_descent import ROUNDING, Stack, minimise_stack
 from mlfund._solvers.stacked_metrics import Sample, SharedMetric
 from mlfund._solvers.stacked_problem import StackedProblem
 
-# The curvature may cost as much as this many passes of the whole stack.
-CURVATURE_PASSES = 5
-PILOT_STEPS = {"newton": (3, (0, 1, 2)), "shared": (12, (0, 2, 6))}
+# The curvature may cost about as much as this many passes of the whole stack.
+CURVATURE_PASSES = 1
+PILOT_STEPS = {"newton": (3, (0, 2)), "shared": (12, (0, 2, 6))}
 REFRESH_AT = (8, 20, 40, 80, 160)
 DIAGONAL_REFRESH_AT = (0, 4, 12, 30, 80)
 
