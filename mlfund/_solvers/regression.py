@@ -12,7 +12,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from mlfund._solvers.choice import NEWTON, PROXIMAL_NEWTON, choose
+from mlfund._solvers import kernels
+from mlfund._solvers.choice import (
+    COORDINATE,
+    COORDINATE_COLUMNS,
+    NEWTON,
+    PROXIMAL_NEWTON,
+    choose,
+)
 from mlfund._solvers.descent import minimise
 from mlfund._solvers.linear import Penalty, make_problem, solve
 from mlfund._solvers.regression_direct import CholeskyHessian, DualHessian
@@ -296,18 +303,18 @@ def _fit_direct(X, y, task, weights, options, units: _Units, start, told) -> Reg
         rows = 0.5 * np.asarray((point.Z - problem.loss.target) ** 2, dtype=np.float64)
         of_rows = rows @ np.broadcast_to(weights, rows.shape[1])
         curve.append(float(units.factor @ (of_rows + 0.5 * point.V**2 @ problem.l2)))
+
+    def watched(point):
+        note(point)
         return told is not None and told(*problem.design.to_original(point.V))
 
-    if told is not None or start is not None:
-        note(problem.point(V))
-    else:
-        curve.append(float(units.factor @ (0.5 * (y**2) @ np.broadcast_to(weights, y.shape[1]))))
+    note(problem.point(V))
     outcome = None
     for data in (X, X.astype(np.float64)) if X.dtype == np.float32 else (X,):
         problem = problem if data is X else problem.with_data(data)
         stopping = Stopping(problem, options.tol, options.max_iter)
         done = 0 if outcome is None else outcome.n_iter
-        outcome = minimise(problem, V, direction, stopping, after_iteration=note, n_iter=done)
+        outcome = minimise(problem, V, direction, stopping, after_iteration=watched, n_iter=done)
         V = outcome.V
         if outcome.status != "rounding":
             break
@@ -394,13 +401,14 @@ def _fit_smooth(X, y, task, weights, options, units: _Units, start, told) -> Reg
     return RegressionFit(fit.W, fit.b, fit.solver, fit.status, fit.n_iter, fit.gradient, curve)
 
 
-def _algorithm(X, task: RegressionTask, options: Options) -> str:
-    """Return the solver for a smooth loss."""
-    n, p = X.shape[0], X.shape[1] + options.intercept
+def _algorithm(X, task: RegressionTask, options: Options) -> str | None:
+    """Return the solver for a smooth loss, None to leave it to the data."""
     if task.loss == "poisson" and task.l1:
         # Accelerated proximal steps need a bound on the curvature, and exp has none.
-        return PROXIMAL_NEWTON
-    return choose(n, p, 1, l1=task.l1 > 0)
+        few = X.shape[1] <= COORDINATE_COLUMNS
+        compiled = kernels.available() and kernels.suits(X)
+        return COORDINATE if compiled and not few else PROXIMAL_NEWTON
+    return None
 
 
 def _mean(values: NDArray, weights) -> float:

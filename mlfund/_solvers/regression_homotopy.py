@@ -312,7 +312,20 @@ class Homotopy:
                 status = "rounding"
             else:
                 state, width, status = self._narrow(state, width)
+        if status == "converged" and not self.last_width:
+            state = self._last_step(state, width)
         return Path(state.v, status, len(self._curve) - 1, self._missing(state, null), self._curve)
+
+    def _last_step(self, state: State, width: float) -> State:
+        """Go on along the straight path: near the end one step wins all the digits left."""
+        next_width = max(width * FAR_SHRINK, SMALLEST_WIDTH)
+        v = state.v + self.problem.predictor(state, width, next_width)
+        further = self.problem.state(v, next_width)
+        value = self.problem.value(further.e, v)
+        if value >= self._curve[-1]:
+            return state
+        self._curve[-1] = value
+        return further
 
     def _missing(self, state: State, null: float) -> float:
         """Return what is compared with the tolerance."""

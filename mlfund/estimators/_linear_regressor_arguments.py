@@ -7,7 +7,14 @@ from numbers import Integral, Real
 import numpy as np
 
 from mlfund._check import check_choice, check_fraction, check_positive
-from mlfund._solvers.choice import NEWTON, PLAIN, PRECONDITIONED, PROXIMAL, PROXIMAL_NEWTON
+from mlfund._solvers.choice import (
+    COORDINATE,
+    NEWTON,
+    PLAIN,
+    PRECONDITIONED,
+    PROXIMAL,
+    PROXIMAL_NEWTON,
+)
 from mlfund._solvers.regression import CHOLESKY, HOMOTOPY, INTERIOR, RegressionTask
 
 LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
@@ -18,14 +25,14 @@ _OF_SQUARED = (CHOLESKY, *_SMOOTH)
 _KINKED = (HOMOTOPY, INTERIOR)
 # Algorithms for each loss, without and with an l1 penalty.
 SOLVERS = {
-    "squared_error": (_OF_SQUARED, (PROXIMAL, PROXIMAL_NEWTON)),
+    "squared_error": (_OF_SQUARED, (COORDINATE, PROXIMAL, PROXIMAL_NEWTON)),
     # Newton's method alone loses its way where Huber's loss is linear.
     "huber": ((PRECONDITIONED, PLAIN, *_KINKED), (INTERIOR, PROXIMAL)),
-    "poisson": (_SMOOTH, (PROXIMAL_NEWTON,)),
+    "poisson": (_SMOOTH, (COORDINATE, PROXIMAL_NEWTON)),
     "absolute_error": (_KINKED, _KINKED),
     "quantile": (_KINKED, _KINKED),
 }
-ALL_SOLVERS = ("auto", CHOLESKY, *_SMOOTH, PROXIMAL, PROXIMAL_NEWTON, *_KINKED, SGD)
+ALL_SOLVERS = ("auto", CHOLESKY, *_SMOOTH, COORDINATE, PROXIMAL, PROXIMAL_NEWTON, *_KINKED, SGD)
 
 
 def check_arguments(estimator) -> None:

@@ -132,7 +132,7 @@ class LinearRegressor(
     Algorithms: squared error with the l2 penalty is one factorisation, of the columns' or
     the rows' products, whichever are fewer ("cholesky"). Other smooth objectives are solved
     as in `LogisticRegression` ("newton", "preconditioned-lbfgs", "plain-lbfgs", and with l1
-    "proximal-newton", "proximal"). Losses with kinks are smoothed less and less, each time
+    "coordinate", "proximal-newton", "proximal"). Losses with kinks are smoothed less and less, each time
     by a few Newton steps ("homotopy"), or with few rows a column solved by a primal-dual
     method ("interior-point"); both end at a bound on the error, not at a guess. Where
     several weights are optimal, one of them is returned.
