@@ -1,0 +1,128 @@
+"""A torch device for the solvers: arrays there and back, its manners, when it pays."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mlfund._solvers.choice import (
+    COORDINATE,
+    PLAIN,
+    PRECONDITIONED,
+    PROXIMAL,
+    SAMPLED_COLUMNS,
+)
+
+# Solvers written as loops over single coordinates: a device is of no use to them.
+CPU_SOLVERS = (COORDINATE, "dual-coordinate")
+# Entries of X times outputs from which device="auto" takes the accelerator. Reasoned, not
+# measured: a dense fit on one core costs some 5 ns an entry and output (15 iterations of two
+# passes at 20 GB/s; several classes need more iterations at fewer bytes each), copying an
+# entry to the device 0.4 to 0.8 ns, and starting the device about 0.3 s once.
+AUTO_WORK = 1e8
+
+_TORCH_DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
+
+
+def worthwhile(X_shape: tuple[int, int], k: int, *, sparse: bool) -> bool:
+    """Whether a fit of this size is taken to an accelerator when the user leaves it open.
+
+    Sparse data stay on the CPU: their products are few and depend on the memory's latency.
+
+    Examples
+    --------
+    >>> worthwhile((100_000, 100), 1, sparse=False)
+    False
+    >>> worthwhile((60_000, 784), 10, sparse=False)
+    True
+    """
+    return not sparse and float(X_shape[0]) * X_shape[1] * k >= AUTO_WORK
+
+
+def choose_on_device(n: int, p: int, *, l1: bool) -> str:
+    """Return the name of the solver for n rows and p columns on a device.
+
+    Newton's many small products, which pay on a CPU for few columns, do not here: each
+    launch costs microseconds, whatever its size.
+    """
+    if l1:
+        return PROXIMAL
+    return PRECONDITIONED if p <= SAMPLED_COLUMNS and n >= 2 * p else PLAIN
+
+
+def check_solver(solver: str | None, device: object) -> None:
+    """Raise a ValueError when a solver was named that runs on the CPU only."""
+    if solver in CPU_SOLVERS:
+        raise ValueError(
+            f"solver={solver!r} runs on the CPU only, and device={str(device)!r} was given; leave "
+            "device unset, or take solver='auto'."
+        )
+
+
+def torch_dtype(dtype) -> torch.dtype:
+    """Return torch's name of a numpy dtype."""
+    return _TORCH_DTYPES[np.dtype(dtype)]
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Return the most precise dtype that the device computes in."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def put(array: NDArray, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a numpy array as a tensor on the device."""
+    # torch warns of memory that it could not write to; nothing here writes to it.
+    array = np.require(array, requirements=["C", "W"])
+    return torch.from_numpy(array).to(device, dtype)
+
+
+def index_on(index, device: torch.device):
+    """Return an index into rows that tensors on the device take."""
+    return index if isinstance(index, slice) else put(np.asarray(index), device)
+
+
+def to_host(tensor: Tensor) -> NDArray:
+    """Return a tensor as a float64 numpy array."""
+    return tensor.cpu().numpy().astype(np.float64, copy=False)
+
+
+@contextlib.contextmanager
+def computing_on(device: torch.device, X) -> Iterator[None]:
+    """Compute in full precision on the device, and say what to do when its memory is full.
+
+    The user's settings that would round products to fewer bits (TF32, autocast) are off
+    inside and as they were after; a solver would stall on them.
+
+    Raises
+    ------
+    MemoryError
+        If the device has too little memory.
+    """
+    matmul = torch.backends.cuda.matmul
+    found = matmul.fp32_precision
+    matmul.fp32_precision = "ieee"
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    except RuntimeError as error:
+        if not (isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)):
+            raise
+        raise MemoryError(_full(device, X)) from error
+    finally:
+        matmul.fp32_precision = found
+
+
+def _full(device: torch.device, X) -> str:
+    entries = X.nnz if hasattr(X, "nnz") else X.size
+    gigabytes = entries * X.dtype.itemsize / 1e9
+    precise = X.dtype == np.float64
+    less = "give X in float32, fewer rows or columns," if precise else "give fewer rows or columns,"
+    return (
+        f"device={str(device)!r} has too little free memory for X of shape {X.shape} "
+        f"({gigabytes:.2g} GB in {X.dtype}): {less} or fit with device='cpu'."
+    )
