@@ -1,4 +1,4 @@
-"""A torch device for the solvers: arrays there and back, its manners, when it pays."""
+"""A torch device for the solvers: arrays there and back, and its manners."""
 
 from __future__ import annotations
 
@@ -10,58 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mlfund._solvers.choice import (
-    COORDINATE,
-    PLAIN,
-    PRECONDITIONED,
-    PROXIMAL,
-    SAMPLED_COLUMNS,
-)
-
-# Solvers written as loops over single coordinates: a device is of no use to them.
-CPU_SOLVERS = (COORDINATE, "dual-coordinate")
-# Entries of X times outputs from which device="auto" takes the accelerator. Reasoned, not
-# measured: a dense fit on one core costs some 5 ns an entry and output (15 iterations of two
-# passes at 20 GB/s; several classes need more iterations at fewer bytes each), copying an
-# entry to the device 0.4 to 0.8 ns, and starting the device about 0.3 s once.
-AUTO_WORK = 1e8
-
 _TORCH_DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
-
-
-def worthwhile(X_shape: tuple[int, int], k: int, *, sparse: bool) -> bool:
-    """Whether a fit of this size is taken to an accelerator when the user leaves it open.
-
-    Sparse data stay on the CPU: their products are few and depend on the memory's latency.
-
-    Examples
-    --------
-    >>> worthwhile((100_000, 100), 1, sparse=False)
-    False
-    >>> worthwhile((60_000, 784), 10, sparse=False)
-    True
-    """
-    return not sparse and float(X_shape[0]) * X_shape[1] * k >= AUTO_WORK
-
-
-def choose_on_device(n: int, p: int, *, l1: bool) -> str:
-    """Return the name of the solver for n rows and p columns on a device.
-
-    Newton's many small products, which pay on a CPU for few columns, do not here: each
-    launch costs microseconds, whatever its size.
-    """
-    if l1:
-        return PROXIMAL
-    return PRECONDITIONED if p <= SAMPLED_COLUMNS and n >= 2 * p else PLAIN
-
-
-def check_solver(solver: str | None, device: object) -> None:
-    """Raise a ValueError when a solver was named that runs on the CPU only."""
-    if solver in CPU_SOLVERS:
-        raise ValueError(
-            f"solver={solver!r} runs on the CPU only, and device={str(device)!r} was given; leave "
-            "device unset, or take solver='auto'."
-        )
 
 
 def torch_dtype(dtype) -> torch.dtype:

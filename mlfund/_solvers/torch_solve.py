@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 
+from mlfund._solvers.device_choice import check_solver, choose_on_device
 from mlfund._solvers.problem import Problem
+from mlfund._solvers.stopping import Outcome
 from mlfund._solvers.torch_design import TorchDesign, TorchSparseDesign
-from mlfund._solvers.torch_device import check_solver, choose_on_device, computing_on
+from mlfund._solvers.torch_device import computing_on, widest
 from mlfund._solvers.torch_losses import loss_on
 
 
@@ -41,8 +43,8 @@ def run_on(
     device: torch.device,
     problem: Problem,
     solver: str | None,
-    run: Callable[[Problem, str], Any],
-) -> tuple[str, Any]:
+    run: Callable[[Problem, str], tuple[Outcome, bool]],
+) -> tuple[str, tuple[Outcome, bool]]:
     """Run a solver on a device.
 
     Parameters
@@ -53,14 +55,15 @@ def run_on(
     solver : str or None
         None chooses one.
     run : callable
-        run(problem on the device, solver).
+        run(problem on the device, solver) -> (Outcome, separated).
 
     Returns
     -------
     solver : str
         The one that ran.
-    result : object
-        What `run` returned.
+    result : tuple of Outcome and bool
+        What `run` returned; the status is "single" where more digits than float32 has were
+        asked for and the device has no others.
 
     Raises
     ------
@@ -73,4 +76,7 @@ def run_on(
     l1 = bool(problem.l1.any())
     solver = solver or choose_on_device(problem.design.n, problem.design.p, l1=l1)
     with computing_on(device, problem.design.X):
-        return solver, run(problem_on(problem, device), solver)
+        outcome, separated = run(problem_on(problem, device), solver)
+    if outcome.status == "rounding" and widest(device) == torch.float32:
+        outcome = dataclasses.replace(outcome, status="single")
+    return solver, (outcome, separated)
