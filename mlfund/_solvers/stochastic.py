@@ -212,8 +212,15 @@ class Training:
     # --- descent -----------------------------------------------------------------
 
     def rows(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> Rows:
-        """Return rows to pass to `epoch`."""
+        """Return rows to pass to `epoch`.
+
+        Weights are taken relative to the mean weight of all rows seen, not to that of their
+        batch: with one row a batch they would have no effect.
+        """
         assert self.coordinates is not None
+        assert self.moments is not None
+        if weight is not None:
+            weight = (weight * (self.moments.rows / self.moments.weight)).astype(self.dtype)
         if self.device is None:
             return Rows(X, y, weight, self.coordinates)
         from mlfund._solvers.stochastic_device import DeviceRows
@@ -251,11 +258,9 @@ class Training:
             rows = slice(first, first + len(raw))
             first = rows.stop
             R = derivative(raw, y[rows])
-            if weight is None:
-                R *= 1.0 / len(raw)
-            else:
-                share = weight[rows]
-                R *= (share / share.sum())[:, None]
+            R *= 1.0 / len(raw)
+            if weight is not None:
+                R *= weight[rows][:, None]
             G = part.pull_back(R)
             if self._l2 is not None:
                 G += self._l2 * V
@@ -309,6 +314,41 @@ class Training:
     def snapshot(self) -> Any:
         """Return a copy of the weights."""
         return self.V.copy() if self.device is None else self.V.clone()
+
+    def export(self) -> dict[str, Any]:
+        """Return everything that a later `restore` needs, in numbers and numpy arrays."""
+        assert self.moments is not None
+        assert self.coordinates is not None
+        on_host = (lambda a: a.copy()) if self.device is None else (lambda a: a.cpu().numpy())
+        return {
+            "V": on_host(self.V),
+            "moments": dict(vars(self.moments)),
+            "coordinates": dict(vars(self.coordinates)),
+            "epochs": self.progress.epochs,
+            "learning_rate": self.progress.learning_rate,
+            "adaptive": dict(vars(self.progress.adaptive)),
+            "optimizer": self.settings.optimizer.name,
+            "steps": self._step.t,
+            "memory": {name: on_host(array) for name, array in self._step.state.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `export` returned; another optimizer starts with a fresh memory."""
+        d = len(state["moments"]["mean"])
+        self.moments = Moments(d, self.intercept)
+        vars(self.moments).update(state["moments"])
+        self.coordinates = Coordinates(**state["coordinates"])
+        adaptive = AdaptiveState(**state["adaptive"])
+        self.progress = Progress(state["epochs"], state["learning_rate"], adaptive)
+        self.V = self._place(state["V"].astype(self.dtype))
+        self._step = make_step(self.settings.optimizer, self.V, self.xp, d)
+        if state["optimizer"] == self.settings.optimizer.name:
+            self._step.t = state["steps"]
+            for name, array in state["memory"].items():
+                self._step.state[name] = self._place(array.astype(self.dtype))
+        else:
+            # A rate that suits one optimizer does not suit another.
+            self.progress.learning_rate = None
 
     def follow(self, loss: float) -> bool:
         """Tell an adaptive schedule the loss of an epoch; return whether it is exhausted."""

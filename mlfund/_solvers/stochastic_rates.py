@@ -12,9 +12,9 @@ from mlfund import losses, optimizers
 # the gradient: in standardised columns weights are of the order of 1.
 OF_ADAPTIVE_STEPS: dict[str, float] = {
     "adagrad": 0.1,
-    "rmsprop": 0.01,
-    "adam": 0.01,
-    "adamw": 0.01,
+    "rmsprop": 0.05,
+    "adam": 0.1,
+    "adamw": 0.1,
 }
 # Largest second derivative by the raw score; the others have none, or none that is bounded.
 CURVATURE: dict[type, float] = {

@@ -70,7 +70,7 @@ class Moments:
 
     def __init__(self, d: int, centred: bool) -> None:
         self.centred = centred
-        self.weight = 0.0
+        self.weight, self.rows = 0.0, 0
         self.mean, self.spread = np.zeros(d), np.zeros(d)
 
     def add(self, X: Any, weight: np.ndarray | None) -> None:
@@ -89,6 +89,7 @@ class Moments:
         self.spread = np.hypot(np.hypot(parts[0], parts[1]), parts[2])
         self.mean = self.mean + share * (mean - self.mean)
         self.weight += total
+        self.rows += n
 
     def coordinates(self, l2: float, dtype: Any, intercept: bool) -> Coordinates:
         """Return the coordinates in which spread and l2 penalty together are 1.

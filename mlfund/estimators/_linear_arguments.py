@@ -7,23 +7,51 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+import scipy.sparse as sp
 
 from mlfund._check import check_choice, resolve_device
 from mlfund._solvers.choice import (
     COORDINATE,
+    DUAL_COORDINATE,
+    GRADIENT_DESCENT,
+    NESTEROV,
     NEWTON,
     PLAIN,
     PRECONDITIONED,
     PROXIMAL,
     PROXIMAL_NEWTON,
 )
+from mlfund._solvers.device_choice import device_pays
 
 # scikit-learn's names: they fix the objective and the penalties, not the algorithm.
 SKLEARN_SOLVERS = ("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
-OWN_SOLVERS = (NEWTON, PRECONDITIONED, PLAIN, PROXIMAL, PROXIMAL_NEWTON, COORDINATE)
-SOLVERS = (*SKLEARN_SOLVERS, "auto", *OWN_SOLVERS)
-TAKES_L1 = ("liblinear", "saga", "auto", PROXIMAL, PROXIMAL_NEWTON, COORDINATE)
-TAKES_ELASTIC_NET = ("saga", "auto", PROXIMAL, PROXIMAL_NEWTON, COORDINATE)
+OWN_SOLVERS = (
+    NEWTON,
+    PRECONDITIONED,
+    PLAIN,
+    PROXIMAL,
+    PROXIMAL_NEWTON,
+    COORDINATE,
+    GRADIENT_DESCENT,
+    NESTEROV,
+    DUAL_COORDINATE,
+)
+# Descends by mini-batches: `_linear_sgd`.
+SGD = "sgd"
+SOLVERS = (*SKLEARN_SOLVERS, "auto", *OWN_SOLVERS, SGD)
+TAKES_L1 = ("liblinear", "saga", "auto", SGD, PROXIMAL, PROXIMAL_NEWTON, COORDINATE)
+TAKES_ELASTIC_NET = ("saga", "auto", SGD, PROXIMAL, PROXIMAL_NEWTON, COORDINATE)
+# Parameters that only it has. `n_iter_no_change` is another, and has no effect on the other
+# solvers: scikit-learn's checks set it wherever they find it.
+DESCENT = (
+    "optimizer",
+    "schedule",
+    "learning_rate_init",
+    "batch_size",
+    "shuffle",
+    "early_stopping",
+    "validation_fraction",
+)
 PENALTIES = ("l1", "l2", "elasticnet", None)
 
 
@@ -65,6 +93,7 @@ def check_arguments(estimator) -> Objective:
         If a parameter is out of its range, or two do not go together.
     """
     _check_ranges(estimator)
+    check_descent(estimator)
     penalty = _penalty(estimator)
     _check_combination(estimator.solver, penalty, estimator.dual)
     _warn_of_unused(estimator, penalty)
@@ -79,9 +108,15 @@ def check_arguments(estimator) -> Objective:
     )
 
 
-def accelerator(device):
-    """Return the torch device to fit on, or None for numpy on the CPU, without torch."""
-    if device is None or (isinstance(device, str) and device == "cpu"):
+def accelerator(device, X, k: int, solver: str | None = None):
+    """Return the torch device to fit on, or None for numpy on the CPU, without torch.
+
+    "auto" takes an accelerator where a fit of k outputs by this solver pays.
+    """
+    named = device if isinstance(device, str) else None
+    if device is None or named == "cpu":
+        return None
+    if named == "auto" and not device_pays(*X.shape, k, sparse=sp.issparse(X), solver=solver):
         return None
     resolved = resolve_device(device)
     return None if resolved.type == "cpu" else resolved
@@ -111,6 +146,20 @@ def _check_ranges(estimator) -> None:
     weight = estimator.class_weight
     if weight is not None and not isinstance(weight, dict) and weight != "balanced":
         raise ValueError(f"class_weight must be a dict, 'balanced' or None; got {weight!r}.")
+
+
+def check_descent(estimator) -> None:
+    """Refuse a parameter of gradient descent beside a deterministic solver."""
+    if estimator.solver == SGD:
+        return
+    for name in DESCENT:
+        value = getattr(estimator, name, None)
+        if value is not None:
+            raise ValueError(
+                f"solver={estimator.solver!r} and {name}={value!r} contradict each other: only "
+                f"stochastic gradient descent has {name}. Set solver='sgd', or leave {name} at "
+                "None."
+            )
 
 
 def _check_number(name, value, allowed, holds, kind=Real) -> None:

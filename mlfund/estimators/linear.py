@@ -1,4 +1,4 @@
-"""Linear models by deterministic full-batch solvers."""
+"""Logistic regression: deterministic full-batch solvers, and stochastic gradient descent."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from sklearn.utils.validation import validate_data
 
 from mlfund._solvers.linear import Fit, Penalty, solve
 from mlfund._version_stamp import VersionStamped
-from mlfund.estimators._linear_arguments import Objective, accelerator, check_arguments
+from mlfund.estimators._linear_arguments import SGD, Objective, accelerator, check_arguments
 from mlfund.estimators._linear_callbacks import IterationReport
+from mlfund.estimators._linear_classifier_sgd import StochasticClassifierMixin
 from mlfund.estimators._linear_data import Rows, make_rows
 from mlfund.estimators._linear_prediction import LinearClassifierMixin
 
 
 class LogisticRegression(
-    VersionStamped, CallbackSupportMixin, LinearClassifierMixin, BaseEstimator
+    VersionStamped,
+    CallbackSupportMixin,
+    StochasticClassifierMixin,
+    LinearClassifierMixin,
+    BaseEstimator,
 ):
     r"""Logistic regression, binary and multinomial: a drop-in for scikit-learn's, faster.
 
@@ -52,7 +57,8 @@ class LogisticRegression(
     tol : float, default=1e-4
         The fit ends when no entry of the gradient of the mean objective (the above divided
         by C times the sum of weights) exceeds it, in the columns of X and in standardised
-        columns. What float32 cannot reach is finished in float64.
+        columns. What float32 cannot reach is finished in float64. For "sgd" the least
+        improvement of the mean objective (or of the score) in an epoch that counts.
     fit_intercept : bool, default=True
         Whether there is a b. It is not penalised, except by "liblinear".
     intercept_scaling : float, default=1
@@ -60,20 +66,45 @@ class LogisticRegression(
     class_weight : dict or "balanced", default=None
         Weights by class, multiplied with `sample_weight`.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows from which the curvature is estimated. It moves the path, not the
-        optimum; None is the fixed seed 0, so that fits repeat.
+        Draws the rows from which the curvature is estimated, and for "sgd" the order of the
+        rows. It moves the path, not the optimum; None is the seed 0, so that fits repeat.
     solver : str, default="lbfgs"
         scikit-learn's "lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga",
         or "auto" (as "lbfgs", and any penalty); or an algorithm by its own name:
-        "newton", "preconditioned-lbfgs", "plain-lbfgs", "proximal", "proximal-newton".
+        "sgd", "newton", "preconditioned-lbfgs", "plain-lbfgs", "proximal", "proximal-newton".
     max_iter : int, default=100
-        Largest number of iterations.
+        Largest number of iterations; of epochs for "sgd".
     verbose : int, default=0
         Above 0, print a line an iteration.
     warm_start : bool, default=False
         Start from the present `coef_` and `intercept_`, if there are any.
     n_jobs : None
         Deprecated as in scikit-learn 1.8; it has no effect.
+    optimizer : str, Optimizer or None, default=None
+        With solver "sgd": a name in `mlfund.optimizers.OPTIMIZERS`, or an instance. None is
+        "adam", and for `partial_fit` "adagrad", whose steps shrink by themselves.
+    schedule : str, Schedule or None, default=None
+        With solver "sgd": a name in `mlfund.schedules.SCHEDULES`, or an instance. None
+        divides the learning rate by 3 whenever the objective is flat, and ends when it has
+        shrunk a thousandfold; for `partial_fit` it is "constant".
+    learning_rate_init : float or None, default=None
+        With solver "sgd": the learning rate in standardised columns, which the schedule
+        multiplies. None is 0.1 for the adaptive optimizers (0.05 for RMSProp) and what the
+        curvature allows for the others.
+    batch_size : int, "full", "auto" or None, default=None
+        With solver "sgd": rows of a step. 1 is online learning, "full" plain gradient
+        descent, "auto" and None about a hundredth of the rows, from 16 to 256.
+    shuffle : bool or None, default=None
+        With solver "sgd": whether each epoch draws a new order of the rows; None does.
+    n_iter_no_change : int, inf or None, default=None
+        With solver "sgd": epochs in a row without an improvement of `tol` that are borne
+        before the default schedule divides the learning rate, or others end; None is 4, and
+        10 with `early_stopping`.
+    early_stopping : bool or None, default=None
+        With solver "sgd": whether to hold out rows, watch the accuracy on them, and keep the
+        best weights.
+    validation_fraction : float or None, default=None
+        Share of the rows held out, stratified by class; None is 0.1.
     device : {"cpu", "cuda", "cuda:N", "mps", "auto"} or None, default=None
         Where to fit; None is the CPU. `predict` always runs on the CPU.
 
@@ -86,7 +117,10 @@ class LogisticRegression(
     intercept_ : ndarray of shape (1,) or (n_classes,)
         b; zeros without intercept.
     n_iter_ : ndarray of int of shape (1,)
-        Iterations done.
+        Iterations done; epochs, or calls of `partial_fit`, for "sgd".
+    loss_curve_ : list of float
+        The mean objective at the start and after each iteration; for "sgd" after each epoch,
+        and for `partial_fit` on each chunk before it was learned.
     solver_ : str
         The algorithm that ran, by its own name.
     device_ : str
@@ -157,6 +191,14 @@ class LogisticRegression(
         verbose=0,
         warm_start=False,
         n_jobs=None,
+        optimizer=None,
+        schedule=None,
+        learning_rate_init=None,
+        batch_size=None,
+        shuffle=None,
+        n_iter_no_change=None,
+        early_stopping=None,
+        validation_fraction=None,
         device=None,
     ):
         self.penalty = penalty
@@ -173,6 +215,14 @@ class LogisticRegression(
         self.verbose = verbose
         self.warm_start = warm_start
         self.n_jobs = n_jobs
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.device = device
 
     @with_callbacks
@@ -207,11 +257,14 @@ class LogisticRegression(
         told = {"X": X, "y": y, "metadata": metadata}
         context.call_on_fit_task_begin(estimator=self, **told)
         report = IterationReport(self, context, told, X.dtype) if self._watched() else None
-        device = accelerator(self.device)
-        fit = self._solve(objective, rows, report, device)
-        self._publish(fit, X.dtype)
+        device = accelerator(self.device, rows.X, rows.loss.k, self.solver)
+        if self.solver == SGD:
+            self._fit_sgd(objective, rows, report, device)
+        else:
+            fit = self._solve(objective, rows, report, device)
+            self._publish(fit, X.dtype)
+            self._warn(fit, objective)
         self.device_ = "cpu" if device is None else str(device)
-        self._warn(fit, objective)
         context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **told)
         return self
 
@@ -247,7 +300,7 @@ class LogisticRegression(
             solver=objective.algorithm,
             start=self._warm_start(rows),
             after_iteration=report,
-            **({} if device is None else {"device": device}),
+            device=device,
         )
 
     def _warm_start(self, rows: Rows):
@@ -269,6 +322,9 @@ class LogisticRegression(
         self.intercept_ = fit.b.astype(dtype)
         self.n_iter_ = np.array([fit.n_iter], dtype=np.int32)
         self.solver_ = fit.solver
+        self.loss_curve_ = fit.loss_curve
+        # A stream would go on from the weights of an earlier fit.
+        vars(self).pop("_sgd_state", None)
 
     def _warn(self, fit: Fit, objective: Objective) -> None:
         if fit.status == "max_iter":
@@ -276,6 +332,14 @@ class LogisticRegression(
                 f"{self.solver} failed to converge after {fit.n_iter} iteration(s): the largest "
                 f"entry of the gradient is {fit.gradient:.2g}, and tol={self.tol:g}. Increase "
                 f"the number of iterations (max_iter={self.max_iter}), or loosen tol.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        elif fit.status == "single":
+            warnings.warn(
+                f"{self.solver} reached the rounding of float32, which is all that "
+                f"device={self.device!r} computes in: the largest entry of the gradient is "
+                f"{fit.gradient:.2g}, and tol={self.tol:g}. Loosen tol, or set device='cpu'.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
