@@ -26,6 +26,7 @@ NESTEROV = "nesterov"
 PROXIMAL = "proximal"
 PROXIMAL_NEWTON = "proximal-newton"
 COORDINATE = "coordinate"
+DUAL_COORDINATE = "dual-coordinate"
 
 
 def choose(n: int, p: int, k: int, *, l1: bool, kernels: bool = False) -> str:

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlfund._solvers.problem import Point, Problem
-from mlfund._solvers.search import Line, exact_search
+from mlfund._solvers.search import SLOPE_FRACTION, Line, exact_search
 from mlfund._solvers.stopping import Outcome, Stopping
+
+
+class Direction(Protocol):
+    """Where to go from a point; what the loop asks of NewtonCholesky, LBFGS and others."""
+
+    def propose(self, point: Point) -> NDArray:
+        """Return the direction, (k, p)."""
+
+    def repropose(self, point: Point) -> NDArray:
+        """Return a direction without new curvature, for the last step."""
+
+    def update(self, old: Point, new: Point) -> None:
+        """Learn from a step."""
+
+    def restart(self) -> bool:
+        """Forget what was learned; return whether there was anything."""
+
+    def rebind(self, problem: Problem) -> None:
+        """Go on with the same problem in another precision."""
 
 
 def minimise(
     problem: Problem,
     start: NDArray,
-    direction,
+    direction: Direction,
     stopping: Stopping,
     *,
     after_iteration: Callable[[Point], bool] | None = None,
@@ -28,8 +48,7 @@ def minimise(
     problem : Problem
         Without l1 penalty.
     start : ndarray of shape (k, p)
-    direction : NewtonCholesky or LBFGS
-        Anything with `propose(point)`, `repropose(point)`, `update(old, new)` and `restart()`.
+    direction : Direction
     stopping : Stopping
     after_iteration : callable, optional
         Is given each new point; returning true ends the loop.
@@ -42,25 +61,28 @@ def minimise(
     """
     with np.errstate(over="ignore", under="ignore"):
         point = problem.point(start)
-        done_before = n_iter
+        curve = [problem.value(point.V, point.Z)]
+        done_before, t = n_iter, 0.0
         while (status := stopping.status(point.G, n_iter)) is None:
-            new = _advance(problem, point, direction)
+            new, t = _advance(problem, point, direction, whole_first=t == 1.0)
             if new is None:
                 status = "rounding"
                 break
             direction.update(point, new)
             point = new
             n_iter += 1
+            curve.append(problem.value(point.V, point.Z))
             if after_iteration is not None and after_iteration(point):
                 status = "stopped"
                 break
         size = stopping.measure(point.G)
         if status == "converged" and n_iter > done_before:
             point = _last_step(problem, point, direction)
-    return Outcome(point.V, point.Z, status, n_iter, size)
+            curve[-1] = problem.value(point.V, point.Z)
+    return Outcome(point.V, point.Z, status, n_iter, size, curve)
 
 
-def _last_step(problem: Problem, point: Point, direction) -> Point:
+def _last_step(problem: Problem, point: Point, direction: Direction) -> Point:
     """Spend the last gradient: one more step, for half the price of an iteration.
 
     The gradient at the end is known, and the direction is at hand; a step along it costs
@@ -74,13 +96,27 @@ def _last_step(problem: Problem, point: Point, direction) -> Point:
     return Point(point.V + t * line.D, Z, P, point.G)
 
 
-def _advance(problem: Problem, point: Point, direction) -> Point | None:
-    """Return the next point; None when no direction at hand goes down any more."""
+def _advance(
+    problem: Problem, point: Point, direction: Direction, *, whole_first: bool
+) -> tuple[Point | None, float]:
+    """Return the next point and the step; None when no direction at hand goes down any more.
+
+    With `whole_first` the step 1 is tried by a full evaluation there, which reads X once
+    for margins and gradient; it is taken on the terms of the line search.
+    """
     while True:
-        line = Line(problem, point, direction.propose(point))
+        D = direction.propose(point)
+        Zp = None
+        if whole_first and problem.fused:
+            slope = float(np.vdot(point.G, D))
+            new = problem.point(point.V + D)
+            if slope < 0 and abs(float(np.vdot(new.G, D))) <= -SLOPE_FRACTION * slope:
+                return new, 1.0
+            Zp = new.Z - point.Z
+        line = Line(problem, point, D, Zp)
         found = exact_search(line)
         if found is not None:
             t, Z, P = found
-            return problem.point(point.V + t * line.D, Z, P)
+            return problem.point(point.V + t * D, Z, P), t
         if not direction.restart():
-            return None
+            return None, 0.0

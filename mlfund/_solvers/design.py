@@ -8,10 +8,20 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-# A strided sample of this many rows gives the centre and scale of dense columns:
-# both only choose coordinates, so they need not be exact.
-SAMPLE_ROWS = 4096
+from mlfund._solvers.moments import column_statistics
+from mlfund._solvers.products import skinny_product
+
 BLOCK_ROWS = 4096
+# Bytes of X that one step of a fused pass works on: they stay in a core's own cache, so
+# that margins, residual and gradient read X from memory once.
+FUSED_BYTES = 3 << 18
+
+
+class PassCount:
+    """Number of products with X or its transpose; shared by the copies of a design."""
+
+    def __init__(self) -> None:
+        self.n = 0
 
 
 class Design:
@@ -40,11 +50,20 @@ class Design:
         Columns that carry nothing: all zero, or constant beside the intercept.
     p : int
         Columns with the constant one.
+    passes : PassCount
+        Counts the products with X or its transpose, of this design and its copies.
+    fused : bool
+        Whether `evaluate` reads X once for margins and gradient together.
     """
+
+    # Whether margins and the like live on a device.
+    elsewhere = False
 
     def __init__(self, X, row_weights, *, intercept: bool, centred: bool):
         self.X = X
         self.sparse = sp.issparse(X)
+        self.fused = not self.sparse
+        self.passes = PassCount()
         self.intercept = intercept
         self.row_weights = row_weights
         self.n, self.d = X.shape
@@ -54,8 +73,10 @@ class Design:
 
     def _set_products(self, X) -> None:
         self.dtype = X.dtype
+        # The columns as they are stored: those of X here, shifted and scaled in copies.
         self._inverse_scale = np.where(self.dead, 0.0, 1.0 / self.scale)
-        self._centred = bool(self.centre.any())
+        self._shift = self.centre
+        self._shifted = bool(self.centre.any())
         # The CSC view of the transpose is free, and faster than a second CSR.
         self._transposed = X.T
 
@@ -75,7 +96,7 @@ class Design:
 
     def to_original(self, V: NDArray) -> tuple[NDArray, NDArray]:
         """Return weights (k, d) and intercepts (k,) in the columns of X."""
-        W = V[:, : self.d] * self._inverse_scale
+        W = V[:, : self.d] * np.where(self.dead, 0.0, 1.0 / self.scale)
         if not self.intercept:
             return W, np.zeros(len(V))
         return W, V[:, self.d] - W @ self.centre
@@ -92,41 +113,86 @@ class Design:
         """Return the gradient with respect to (weights, intercepts) in the columns of X."""
         original = G.copy()
         original[:, : self.d] *= np.where(self.dead, 0.0, self.scale)
-        if self._centred:
+        if self.intercept and self.centre.any():
             live_centre = np.where(self.dead, 0.0, self.centre)
-            original[:, : self.d] += np.outer(G[:, self.d], live_centre)
+            original[:, : self.d] += G[:, self.d :] * live_centre
         return original
+
+    def stored_units(self, columns: NDArray) -> tuple[NDArray, NDArray]:
+        """Return shift and inverse scale that make the standardised of the stored columns."""
+        return self._shift[columns], self._inverse_scale[columns]
 
     def margins(self, V: NDArray) -> NDArray:
         """Return the margins X V' of shape (k, n); one pass over X."""
-        W, b = self.to_original(V)
-        W = W.astype(self.dtype, copy=False)
-        if len(W) == 1:
-            Z = (self.X @ W[0])[None]
-        elif self.sparse:
+        self.passes.n += 1
+        W, b = self._stored_weights(V)
+        if self.sparse and len(W) > 1:
             Z = np.ascontiguousarray((self.X @ W.T).T)
         else:
-            Z = W @ self._transposed
-        if self.intercept:
-            Z += b[:, None].astype(self.dtype, copy=False)
+            Z = self._margins_of(self.X, W)
+        if b is not None:
+            Z += b
         return Z
 
     def pull_back(self, R: NDArray) -> NDArray:
         """Return R X, the (k, p) gradient that residuals R (k, n) give; one pass over X."""
-        G = np.empty((len(R), self.p))
-        if len(R) == 1:
-            G[0, : self.d] = self._transposed @ R[0] if self.sparse else R[0] @ self.X
-        elif self.sparse:
-            G[:, : self.d] = (self._transposed @ R.T).T
+        self.passes.n += 1
+        if not self.sparse:
+            products = self._pulled(self.X, R)
+        elif len(R) == 1:
+            products = (self._transposed @ R[0])[None]
         else:
-            G[:, : self.d] = R @ self.X
+            products = (self._transposed @ R.T).T
+        return self._gradient(products, R.sum(axis=1, dtype=np.float64))
+
+    def evaluate(self, V: NDArray, loss) -> tuple[NDArray, NDArray, NDArray]:
+        """Return margins (k, n), probabilities (k, n) and gradient (k, p) of a mean loss.
+
+        Both products are taken block by block, so dense X is read from memory once.
+        """
+        self.passes.n += 2
+        W, b = self._stored_weights(V)
+        Z = np.empty((len(W), self.n), self.dtype)
+        P = np.empty_like(Z)
+        products, total = np.zeros((len(W), self.d)), np.zeros(len(W))
+        rows = max(FUSED_BYTES // (self.d * self.dtype.itemsize), 64)
+        for index, part in loss.blocks(rows):
+            block = self.X[index]
+            of_block = self._margins_of(block, W)
+            if b is not None:
+                of_block += b
+            Z[:, index] = of_block
+            P[:, index] = of_block = part.probabilities(of_block)
+            R = part.residual(of_block)
+            products += self._pulled(block, R)
+            total += R.sum(axis=1, dtype=np.float64)
+        return Z, P, self._gradient(products, total)
+
+    def _stored_weights(self, V: NDArray) -> tuple[NDArray, NDArray | None]:
+        """Return weights (k, d) and offsets (k, 1) for the columns as they are stored."""
+        W = (V[:, : self.d] * self._inverse_scale).astype(self.dtype, copy=False)
+        if not self.intercept:
+            return W, None
+        # From the rounded weights: what rounding moves there, it moves here too.
+        offsets = V[:, self.d] - W.astype(np.float64, copy=False) @ self._shift
+        return W, offsets[:, None].astype(self.dtype, copy=False)
+
+    def _gradient(self, products: NDArray, total: NDArray) -> NDArray:
+        """Return the gradient, given R X of the stored columns and the sums of R."""
+        G = np.empty((len(products), self.p))
+        G[:, : self.d] = products
         if self.intercept:
-            total = R.sum(axis=1, dtype=np.float64)
             G[:, self.d] = total
-            if self._centred:
-                G[:, : self.d] -= np.outer(total, self.centre)
+            if self._shifted:
+                G[:, : self.d] -= total[:, None] * self._shift
         G[:, : self.d] *= self._inverse_scale
         return G
+
+    def _margins_of(self, X, W: NDArray) -> NDArray:
+        return (X @ W[0])[None] if len(W) == 1 else skinny_product(W, X.T)
+
+    def _pulled(self, X, R: NDArray) -> NDArray:
+        return (R[0] @ X)[None] if len(R) == 1 else skinny_product(R, X)
 
     def rows(self, index: slice | NDArray) -> NDArray:
         """Return standardised rows as a dense float64 array of shape (len(index), p)."""
@@ -134,7 +200,7 @@ class Design:
         if self.sparse:
             part = part.toarray()
         block = np.ones((part.shape[0], self.p))
-        np.subtract(part, self.centre, out=block[:, : self.d])
+        np.subtract(part, self._shift, out=block[:, : self.d])
         block[:, : self.d] *= self._inverse_scale
         return block
 
@@ -163,6 +229,7 @@ class Design:
 
     def squared_sums(self, h: NDArray) -> NDArray:
         """Return sum_i h_i x_ij^2 over the standardised columns, shape (p,)."""
+        self.passes.n += 2
         h = h.astype(self.dtype, copy=False)
         out = np.full(self.p, float(np.sum(h, dtype=np.float64)))
         if self.sparse:
@@ -173,70 +240,6 @@ class Design:
             second = np.einsum("ij,ij,i->j", self.X, self.X, h, dtype=np.float64)
             first = (h @ self.X).astype(np.float64)
         total = out[-1]
-        centred = second - self.centre * (2.0 * first - self.centre * total)
+        centred = second - self._shift * (2.0 * first - self._shift * total)
         out[: self.d] = np.maximum(centred, 0.0) * self._inverse_scale**2
         return out
-
-
-def column_statistics(X, row_weights, centred: bool) -> tuple[NDArray, NDArray, NDArray]:
-    """Return centre, scale and the mask of dead columns, each of shape (d,)."""
-    if sp.issparse(X):
-        centre, scale = _sparse_moments(X, row_weights, centred)
-    else:
-        centre, scale = _dense_moments(X, row_weights, centred)
-    # The rounding of a mean leaves a constant column with a spread of a few ulp.
-    rounding = 8 * np.finfo(X.dtype).eps * np.abs(centre)
-    dead = ~(scale > rounding)
-    return np.where(dead, 0.0, centre) if centred else centre, np.where(dead, 1.0, scale), dead
-
-
-def _dense_moments(X, row_weights, centred):
-    """Mean and spread from a strided sample; from all rows where the sample is constant."""
-    stride = -(-len(X) // SAMPLE_ROWS)
-    weights = row_weights[::stride] if isinstance(row_weights, np.ndarray) else None
-    centre, scale = _moments(X[::stride], weights, centred)
-    if stride > 1:
-        flat = np.flatnonzero(~(scale > 8 * np.finfo(X.dtype).eps * np.abs(centre)))
-        if len(flat):
-            weights = row_weights if isinstance(row_weights, np.ndarray) else None
-            centre[flat], scale[flat] = _moments(X[:, flat], weights, centred)
-    return centre, scale
-
-
-def _moments(X, weights, centred):
-    X = np.asarray(X, dtype=np.float64)
-    # Columns near the limits of float64 would overflow when squared.
-    largest = np.abs(X).max(axis=0)
-    unit = np.where(largest > 0, largest, 1.0)
-    X = X / unit
-    if weights is None or not weights.any():
-        mean = X.mean(axis=0) if centred else np.zeros(X.shape[1])
-        X -= mean
-        spread = np.einsum("ij,ij->j", X, X) / len(X)
-    else:
-        weights = weights / weights.sum(dtype=np.float64)
-        mean = weights @ X if centred else np.zeros(X.shape[1])
-        X -= mean
-        spread = np.einsum("ij,ij,i->j", X, X, weights)
-    return mean * unit, np.sqrt(spread) * unit
-
-
-def _sparse_moments(X, row_weights, centred):
-    data = X.data.astype(np.float64)
-    columns = X.indices
-    if isinstance(row_weights, np.ndarray):
-        of_entry = np.repeat(row_weights, np.diff(X.indptr))
-    else:
-        of_entry = np.full(len(data), row_weights)
-    largest = np.zeros(X.shape[1])
-    np.maximum.at(largest, columns, np.abs(data))
-    unit = np.where(largest > 0, largest, 1.0)
-    data /= unit[columns]
-    mean_square = np.bincount(columns, of_entry * data**2, minlength=X.shape[1])
-    if not centred:
-        return np.zeros(X.shape[1]), np.sqrt(mean_square) * unit
-    mean = np.bincount(columns, of_entry * data, minlength=X.shape[1])
-    spread = mean_square - mean**2
-    # One-pass variances lose half the digits: below that, the column is constant.
-    spread = np.where(spread > 64 * np.finfo(np.float64).eps * mean_square, spread, 0.0)
-    return mean * unit, np.sqrt(spread) * unit

@@ -38,6 +38,10 @@ class NewtonCholesky:
         """Return the last direction of a fit; old curvature would be no Newton step."""
         return self.propose(point)
 
+    def rebind(self, problem: Problem) -> None:
+        """Go on with the same problem in another precision."""
+        self.problem, self._kept = problem, None
+
     def update(self, old: Point, new: Point) -> None:
         """Forget: each direction stands alone."""
 
@@ -104,6 +108,10 @@ class LBFGS:
     def repropose(self, point: Point) -> NDArray:
         """Return the direction with the curvature that is at hand, without a pass over X."""
         return -self._two_loops(point.G)
+
+    def rebind(self, problem: Problem) -> None:
+        """Go on with the same problem in another precision; what was learned stays."""
+        self.metric.rebind(problem)
 
     def update(self, old: Point, new: Point) -> None:
         """Remember the step and the change of the gradient, if they are usable."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,32 +11,63 @@ from numpy.typing import NDArray
 from mlfund._solvers import kernels
 from mlfund._solvers.choice import (
     COORDINATE,
+    DUAL_COORDINATE,
+    GRADIENT_DESCENT,
+    NESTEROV,
     NEWTON,
     PLAIN,
+    PRECONDITIONED,
     PROXIMAL,
     PROXIMAL_NEWTON,
     choose,
 )
 from mlfund._solvers.coordinate import WorkingSetNewton
-from mlfund._solvers.descent import minimise
+from mlfund._solvers.descent import Direction, minimise
 from mlfund._solvers.design import Design
 from mlfund._solvers.directions import LBFGS, NewtonCholesky
+from mlfund._solvers.dual import minimise_with_dual
+from mlfund._solvers.gradient import SteepestDescent
+from mlfund._solvers.losses import BinaryLoss
 from mlfund._solvers.metrics import DiagonalHessian, SampledHessian
+from mlfund._solvers.nesterov import NesterovSteps
 from mlfund._solvers.problem import Problem
 from mlfund._solvers.proximal import ProximalSteps, minimise_nonsmooth
 from mlfund._solvers.proximal_newton import ProximalNewton
-from mlfund._solvers.stopping import Outcome, Stopping
+from mlfund._solvers.rotated import LARGEST_INVERSES, RotatedHessian
+from mlfund._solvers.single import single_precision
+from mlfund._solvers.stopping import PATIENCE, Outcome, Stopping
+from mlfund._solvers.threads import threads_for
 
 # In standardised coordinates. Larger ones would overflow when multiplied by weights.
 LARGEST_PENALTY = 1e150
 # Iterations at which L-BFGS takes the curvature anew.
 BINARY_REFRESH = (0, 3, 12, 22, 35, 60, 100, 200)
-NONSMOOTH = {
+BY_STEPS = {
+    NESTEROV: NesterovSteps,
     PROXIMAL: ProximalSteps,
     PROXIMAL_NEWTON: ProximalNewton,
     COORDINATE: WorkingSetNewton,
 }
 MULTINOMIAL_REFRESH = (0, 5, 15, 40, 80, 160)
+
+
+# Solvers that start on a float32 copy, and how soon they give it up for rounding.
+IN_SINGLE = (PRECONDITIONED, PLAIN, DUAL_COORDINATE, GRADIENT_DESCENT, NESTEROV)
+SINGLE_PATIENCE = 3
+# Pairs of L-BFGS beside a Hessian of each contrast, which costs more than they do.
+CONTRAST_MEMORY = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """When to end: the tolerance of the gradient and the number of iterations."""
+
+    tol: float
+    max_iter: int
+
+    def stopping(self, problem: Problem, patience: int = PATIENCE) -> Stopping:
+        """Return the stopping rule for a problem."""
+        return Stopping(problem, self.tol, self.max_iter, patience)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +102,11 @@ class Fit:
         As in `Outcome`.
     separated : bool
         Whether the fit puts every row on the side of its class.
+    loss_curve : list of float
+        The mean loss plus the penalty at the start and after each iteration, the last one
+        at the weights returned.
+    n_passes : int
+        Products with X or its transpose.
     """
 
     W: NDArray
@@ -79,6 +116,8 @@ class Fit:
     n_iter: int
     gradient: float
     separated: bool
+    loss_curve: list[float] = dataclasses.field(default_factory=list)
+    n_passes: int = 0
 
 
 def make_problem(X, loss, penalty: Penalty, *, intercept: bool) -> Problem:
@@ -113,6 +152,7 @@ def solve(
     solver: str | None = None,
     start: tuple[NDArray, NDArray] | None = None,
     after_iteration=None,
+    device=None,
 ) -> Fit:
     """Fit a linear model.
 
@@ -135,9 +175,10 @@ def solve(
     after_iteration : callable, optional
         Is given weights (k, d) and intercepts (k,) after each iteration; returning true
         ends the fit.
+    device : torch.device, optional
+        Where the rows are kept and multiplied; None is numpy on the CPU.
     """
     problem = make_problem(X, loss, penalty, intercept=intercept)
-    solver = _solver_for(problem, solver, l1=penalty.l1 > 0)
     V = np.zeros(problem.shape) if start is None else problem.design.from_original(*start)
     told = None
     if after_iteration is not None:
@@ -145,14 +186,31 @@ def solve(
         def told(point):
             return after_iteration(*problem.design.to_original(point.V))
 
-    outcome = _run(problem, V, solver, tol, max_iter, rng, told)
-    if X.dtype == np.float32 and outcome.status == "rounding":
-        exact = problem.astype(np.float64)
-        outcome = _run(exact, outcome.V, solver, tol, max_iter, rng, told, outcome.n_iter)
-    V = _balanced(outcome.V, problem)
-    W, b = problem.design.to_original(V)
-    separated = loss.separated(outcome.Z)
-    return Fit(W, b, solver, outcome.status, outcome.n_iter, outcome.gradient, separated)
+    def run(problem, solver) -> tuple[Outcome, bool]:
+        outcome = _run(problem, V, solver, Limits(tol, max_iter), rng, told)
+        return outcome, problem.loss.separated(outcome.Z)
+
+    if device is None:
+        solver = _solver_for(problem, solver, l1=penalty.l1 > 0)
+        with threads_for(2.0 * problem.shape[0] * X.size):
+            outcome, separated = run(problem, solver)
+    else:
+        # Importing torch takes a second, which a fit on the CPU does without.
+        from mlfund._solvers.torch_solve import run_on
+
+        solver, (outcome, separated) = run_on(device, problem, solver, run)
+    W, b = problem.design.to_original(_balanced(outcome.V, problem))
+    return Fit(
+        W,
+        b,
+        solver,
+        outcome.status,
+        outcome.n_iter,
+        outcome.gradient,
+        separated,
+        outcome.loss_curve,
+        problem.design.passes.n,
+    )
 
 
 def _solver_for(problem: Problem, solver: str | None, *, l1: bool) -> str:
@@ -166,24 +224,71 @@ def _solver_for(problem: Problem, solver: str | None, *, l1: bool) -> str:
         kernels.require(solver)
         # Several outputs share their columns; 64-bit indices are of sizes of their own.
         return solver if k == 1 and compiled else PROXIMAL
+    if solver == DUAL_COORDINATE:
+        kernels.require(solver)
+        return solver if isinstance(problem.loss, BinaryLoss) and compiled else PLAIN
     return solver
 
 
-def _run(problem, V, solver, tol, max_iter, rng, told, n_iter=0) -> Outcome:
-    stopping = Stopping(problem, tol, max_iter)
-    if solver in NONSMOOTH:
-        loop, part = minimise_nonsmooth, NONSMOOTH[solver](problem)
+def _run(problem: Problem, V: NDArray, solver: str, limits: Limits, rng, told) -> Outcome:
+    """Solve in float32 as far as that goes, then in float64.
+
+    float64 data are solved on a float32 copy where one pays. What is found there is only a
+    start: the gradient is measured again in float64, and the descent goes on from there.
+    """
+    single = problem
+    if problem.design.dtype == np.float64:
+        single = single_precision(problem) if solver in IN_SINGLE else None
+    if single is None:
+        loop, part = _parts(problem, solver, rng)
+        return loop(problem, V, part, limits.stopping(problem), after_iteration=told)
+    loop, part = _parts(single, solver, rng)
+    copied = single is not problem
+    stopping = limits.stopping(single, SINGLE_PATIENCE if copied else PATIENCE)
+    try:
+        first = loop(single, V, part, stopping, after_iteration=told)
+    except FloatingPointError:
+        if not copied:
+            raise
+        # Values that float32 cannot hold, in rows that the column scales did not see.
+        loop, part = _parts(problem, solver, rng)
+        return loop(problem, V, part, limits.stopping(problem), after_iteration=told)
+    if first.status in ("max_iter", "stopped") or (first.status == "converged" and not copied):
+        return first
+    exact = single.astype(np.float64)
+    if copied:
+        part.rebind(exact)
     else:
-        loop, part = minimise, _direction(problem, solver, rng)
-    return loop(problem, V, part, stopping, after_iteration=told, n_iter=n_iter)
+        loop, part = _parts(exact, solver, rng)
+    last = loop(
+        exact, first.V, part, limits.stopping(exact), after_iteration=told, n_iter=first.n_iter
+    )
+    curve = first.loss_curve[:-1] + last.loss_curve
+    return dataclasses.replace(last, loss_curve=curve)
 
 
-def _direction(problem: Problem, solver: str, rng):
+def _parts(problem: Problem, solver: str, rng):
+    """Return the loop of a solver, and what goes its steps."""
+    if solver in BY_STEPS:
+        return minimise_nonsmooth, BY_STEPS[solver](problem)
+    if solver == DUAL_COORDINATE:
+        loop = functools.partial(minimise_with_dual, seed=int(rng.randint(2**31)))
+        return loop, _direction(problem, PLAIN, rng)
+    return minimise, _direction(problem, solver, rng)
+
+
+def _direction(problem: Problem, solver: str, rng) -> Direction:
     if solver == NEWTON:
         return NewtonCholesky(problem)
-    refresh_at = BINARY_REFRESH if problem.shape[0] == 1 else MULTINOMIAL_REFRESH
-    metric = DiagonalHessian(problem) if solver == PLAIN else SampledHessian(problem, rng)
-    return LBFGS(metric, refresh_at=refresh_at)
+    if solver == GRADIENT_DESCENT:
+        return SteepestDescent(problem)
+    k, p = problem.shape
+    refresh_at = BINARY_REFRESH if k == 1 else MULTINOMIAL_REFRESH
+    if solver == PLAIN:
+        return LBFGS(DiagonalHessian(problem), refresh_at=refresh_at)
+    if k == 1 or k * p * p > LARGEST_INVERSES or not isinstance(problem.design.X, np.ndarray):
+        return LBFGS(SampledHessian(problem, rng), refresh_at=refresh_at)
+    return LBFGS(RotatedHessian(problem, rng), memory=CONTRAST_MEMORY, refresh_at=refresh_at)
 
 
 def _balanced(V: NDArray, problem: Problem) -> NDArray:

@@ -5,6 +5,8 @@ Row weights sum to 1, so that values and gradients are means over the rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +33,11 @@ class BinaryLoss:
     def astype(self, dtype) -> BinaryLoss:
         """Return the same loss in another dtype."""
         return BinaryLoss(self.target.astype(dtype), _cast(self.weights, dtype))
+
+    def blocks(self, rows: int) -> Iterator[tuple[slice, BinaryLoss]]:
+        """Yield (slice, the loss of these rows) over all rows."""
+        for index in _slices(len(self.target), rows):
+            yield index, BinaryLoss(self.target[index], _part(self.weights, index))
 
     def start_margins(self) -> NDArray:
         """Return the margins of zero weights."""
@@ -108,6 +115,12 @@ class MultinomialLoss:
         """Return the same loss in another dtype."""
         return MultinomialLoss(self.target, self.k, _cast(self.weights, dtype), dtype)
 
+    def blocks(self, rows: int) -> Iterator[tuple[slice, MultinomialLoss]]:
+        """Yield (slice, the loss of these rows) over all rows."""
+        for index in _slices(len(self.target), rows):
+            weights = _part(self.weights, index)
+            yield index, MultinomialLoss(self.target[index], self.k, weights, self.dtype)
+
     def start_margins(self) -> NDArray:
         """Return the margins of zero weights."""
         return np.zeros((self.k, len(self.target)), dtype=self.dtype)
@@ -165,6 +178,15 @@ class MultinomialLoss:
 
 def _cast(weights, dtype):
     return weights.astype(dtype) if isinstance(weights, np.ndarray) else weights
+
+
+def _part(weights, index: slice):
+    return weights[index] if isinstance(weights, np.ndarray) else weights
+
+
+def _slices(n: int, rows: int) -> Iterator[slice]:
+    for start in range(0, n, rows):
+        yield slice(start, min(start + rows, n))
 
 
 def _total(rows: NDArray, weights) -> float:

@@ -12,6 +12,11 @@ from mlfund._solvers.problem import Point, Problem
 LARGEST_SAMPLE = 10_000_000
 ROWS_AT_ONCE = 16_384
 SAMPLE_GROWTH = 8
+# Part of the mean chance of being drawn that every row gets beside its curvature.
+UNIFORM_PART = 0.1
+# Square roots of pivots, of a unit diagonal, below which the rounding of float32 products
+# is felt.
+SINGLE_PIVOT = 0.02
 # Relative to the largest curvature of a column.
 SMALLEST_CURVATURE = 1e-10
 # Of a unit diagonal. Rounding in a direction that the data leave open is divided by this,
@@ -23,10 +28,12 @@ class SampledHessian:
     """The Hessian on a sample of rows, inverted once; shared by the classes.
 
     H = sum_s c_s h_s x_s x_s' + diag(l2), with h the curvature of the loss (for several
-    classes its mean over classes) and c the row weights scaled to the whole sum.
+    classes its mean over classes) and c the row weights divided by the expected draws.
 
-    From the third refresh on the sample grows: a fit that takes so long has columns that
-    few rows fill (rare categories), of which a small sample knows nothing.
+    The first sample is uniform; later ones draw rows by their curvature: near the optimum
+    most rows are decided and have none. From the third refresh on the sample grows: a fit
+    that takes so long has columns that few rows fill (rare categories), of which a small
+    sample knows nothing.
 
     Parameters
     ----------
@@ -37,53 +44,92 @@ class SampledHessian:
         Rows of the first two samples; by default max(4096, 10 p), as memory allows.
     """
 
+    growth = SAMPLE_GROWTH
+
     def __init__(self, problem: Problem, rng, n_rows: int | None = None):
         self.problem = problem
         self._rng = rng
         p = problem.design.p
         self._n_rows = n_rows or min(max(4096, 10 * p), max(LARGEST_SAMPLE // p, 256))
         self._refreshed = 0
-        self._kept = None
+
+    def rebind(self, problem: Problem) -> None:
+        """Go on with the same problem in another precision; the inverse stays."""
+        self.problem = problem
 
     def refresh(self, point: Point) -> None:
         """Take the curvature at `point`."""
         if self._refreshed >= 2:
-            self._n_rows *= SAMPLE_GROWTH
-            self._kept = None
+            self._n_rows *= self.growth
+        self._take(point)
         self._refreshed += 1
-        design = self.problem.design
-        H = np.zeros((design.p, design.p))
-        total = 0.0
-        for index, rows in self._sample():
-            weights = design.weights_of(index)
-            total += float(weights.sum())
-            h = self.problem.loss.mean_curvature(point.P, index) * weights
-            H += design.gram(rows, h)
-        self._inverse = inverse_of(H / total, self.problem.l2)
 
     def solve(self, G: NDArray) -> NDArray:
         """Return the inverse Hessian times each row of G (k, p)."""
         return G @ self._inverse
 
-    def _sample(self):
-        """Yield (index, standardised rows); a sample of one block is kept."""
+    def _take(self, point: Point) -> None:
+        def curvature(index):
+            return self.problem.loss.mean_curvature(point.P, index)
+
+        self._inverse = self._inverse_for(curvature, list(self._sample(point)))
+
+    def _inverse_for(self, curvature, sample) -> NDArray:
+        """Return the inverse of the Hessian with `curvature(index)` on sampled rows.
+
+        A matrix from float32 rows is taken anew in float64 where its rounding would count.
+        """
+        factor, unit = factorise(self._gram(curvature, sample), self.problem.l2)
+        pivots = factor.ravel()[:: len(factor) + 1]
+        if sample[0][1].dtype == np.float32 and pivots.min() < SINGLE_PIVOT:
+            H = self._gram(curvature, [(i, in_double(rows), w) for i, rows, w in sample])
+            factor, unit = factorise(H, self.problem.l2)
+        return solve_factorised(factor, unit, np.eye(len(factor)))
+
+    def _gram(self, curvature, sample) -> NDArray:
+        design = self.problem.design
+        H = np.zeros((design.p, design.p))
+        for index, rows, weights in sample:
+            H += design.gram(rows, curvature(index) * weights)
+        return H
+
+    def _sample(self, point: Point):
+        """Yield (index, standardised rows, weights) of sampled rows, or of all."""
         design = self.problem.design
         if 2 * self._n_rows >= design.n:
-            return design.blocks()
-        if self._kept is None:
-            index = np.sort(self._rng.randint(design.n, size=self._n_rows))
-            starts = range(0, len(index), ROWS_AT_ONCE)
-            parts = (index[start : start + ROWS_AT_ONCE] for start in starts)
-            if len(starts) > 1:
-                return ((part, design.rows(part)) for part in parts)
-            self._kept = [(index, design.rows(index))]
-        return self._kept
+            for index, rows in design.blocks():
+                yield index, rows, design.weights_of(index)
+            return
+        index, weights = self._draw(point)
+        for start in range(0, len(index), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            yield index[part], design.rows(index[part]), weights[part]
+
+    def _draw(self, point: Point) -> tuple[NDArray, NDArray]:
+        """Return rows, in order, and their weights, which estimate sums over all rows."""
+        design, m = self.problem.design, self._n_rows
+        if self._refreshed == 0 or not isinstance(point.P, np.ndarray):
+            index = np.sort(self._rng.randint(design.n, size=m))
+            weights = design.weights_of(index)
+            return index, weights / weights.sum()
+        chance = design.row_weights * self.problem.loss.mean_curvature(point.P, slice(None))
+        # Rows without curvature keep some chance: the curvature moves on.
+        chance += UNIFORM_PART * chance.mean()
+        cumulated = np.cumsum(chance)
+        # Systematic draws: one in each of m equal parts of the total.
+        ticks = (np.arange(m) + self._rng.uniform()) * (cumulated[-1] / m)
+        index = np.minimum(np.searchsorted(cumulated, ticks), design.n - 1)
+        return index, design.weights_of(index) * cumulated[-1] / (m * chance[index])
 
 
 class DiagonalHessian:
     """The diagonal of the Hessian over all rows; for wide or very sparse data."""
 
     def __init__(self, problem: Problem):
+        self.problem = problem
+
+    def rebind(self, problem: Problem) -> None:
+        """Go on with the same problem in another precision."""
         self.problem = problem
 
     def refresh(self, point: Point) -> None:
@@ -142,3 +188,8 @@ def factorise(H: NDArray, l2: NDArray):
         if ridge > 1.0:
             raise LinAlgError("the Hessian is not finite; rescale the columns of X.")
         ridge *= 100
+
+
+def in_double(rows: NDArray) -> NDArray:
+    """Return rows in float64."""
+    return rows.astype(np.float64)

@@ -44,6 +44,8 @@ class Problem:
         self.l2 = l2
         self.l1 = np.zeros_like(l2) if l1 is None else l1
         self.shape = (loss.k, design.p)
+        # Whether a new point reads X once, margins and gradient block by block.
+        self.fused = getattr(design, "fused", False) and hasattr(loss, "blocks")
 
     def astype(self, dtype) -> Problem:
         """Return the same problem, in the same coordinates, with products in another dtype."""
@@ -51,6 +53,10 @@ class Problem:
 
     def point(self, V: NDArray, Z: NDArray | None = None, P: NDArray | None = None) -> Point:
         """Return the point at V; margins and probabilities are computed unless given."""
+        if Z is None and V.any() and self.fused:
+            Z, P, G = self.design.evaluate(V, self.loss)
+            G += self.l2 * V
+            return Point(V, Z, P, G)
         if Z is None:
             Z = self.design.margins(V) if V.any() else self.loss.start_margins()
         if P is None:

@@ -167,7 +167,7 @@ def minimise_nonsmooth(
 
     Parameters
     ----------
-    steps : ProximalSteps or ProximalNewton
+    steps : ProximalSteps, ProximalNewton or NesterovSteps
         Anything with `step(point)`, which returns the next point or None.
     problem, start, stopping, after_iteration, n_iter
         As in `descent.minimise`.
@@ -178,6 +178,7 @@ def minimise_nonsmooth(
 
     with np.errstate(over="ignore", under="ignore"):
         point, done_before = problem.point(start), n_iter
+        curve = [problem.value(point.V, point.Z)]
         while (status := stopping.status(subgradient(point), n_iter)) is None:
             new = steps.step(point)
             if new is None:
@@ -185,10 +186,13 @@ def minimise_nonsmooth(
                 break
             point = new
             n_iter += 1
+            curve.append(problem.value(point.V, point.Z))
             if after_iteration is not None and after_iteration(point):
                 status = "stopped"
                 break
         if status == "converged" and n_iter > done_before:
             # One more step wins digits: within the tolerance the support is nearly known.
             point = steps.step(point) or point
-    return Outcome(point.V, point.Z, status, n_iter, stopping.measure(subgradient(point)))
+            curve[-1] = problem.value(point.V, point.Z)
+        size = stopping.measure(subgradient(point))
+    return Outcome(point.V, point.Z, status, n_iter, size, curve)

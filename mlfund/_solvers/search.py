@@ -23,11 +23,13 @@ class Line:
     point : Point
     D : ndarray of shape (k, p)
         The direction; its margins take one pass over X.
+    Zp : ndarray of shape (k, n), optional
+        These margins, where they are known.
     """
 
-    def __init__(self, problem: Problem, point: Point, D: NDArray):
+    def __init__(self, problem: Problem, point: Point, D: NDArray, Zp: NDArray | None = None):
         self.problem, self.point, self.D = problem, point, D
-        self.Zp = problem.design.margins(D)
+        self.Zp = problem.design.margins(D) if Zp is None else Zp
         penalised = problem.l2 * D
         self._linear = float(np.vdot(penalised, point.V))
         self._quadratic = float(np.vdot(penalised, D))

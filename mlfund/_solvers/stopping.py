@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from mlfund._solvers.problem import Problem
+
 # Rounding of the gradient of the mean loss in standardised columns, in ulp.
 FLOOR_ULP = 16
 # Near the floor, iterations without a smaller gradient after which rounding is the cause.
@@ -24,13 +26,15 @@ class Outcome:
         The best weights met.
     Z : ndarray of shape (k, n)
         Their margins.
-    status : {"converged", "rounding", "max_iter", "stopped"}
-        "rounding" means that the arithmetic allows no smaller gradient, "stopped" that
-        `after_iteration` asked for it.
+    status : {"converged", "rounding", "single", "max_iter", "stopped"}
+        "rounding" means that the arithmetic allows no smaller gradient, "single" that only
+        float32 was there for it, "stopped" that `after_iteration` asked for it.
     n_iter : int
         Iterations done.
     gradient : float
         The largest entry of the gradient that the stopping rule compares with `tol`.
+    loss_curve : list of float
+        The objective at the start and after each iteration, the last at `V`.
     """
 
     V: NDArray
@@ -38,6 +42,7 @@ class Outcome:
     status: str
     n_iter: int
     gradient: float
+    loss_curve: list[float] = dataclasses.field(default_factory=list)
 
 
 class Stopping:
@@ -55,12 +60,16 @@ class Stopping:
         Largest entry allowed.
     max_iter : int
         Largest number of iterations.
+    patience : int
+        Iterations without a smaller gradient, near the floor of the arithmetic, that are
+        taken for rounding.
     """
 
-    def __init__(self, problem, tol: float, max_iter: int):
+    def __init__(self, problem: Problem, tol: float, max_iter: int, patience: int = PATIENCE):
         self.problem = problem
         self.tol = tol
         self.max_iter = max_iter
+        self.patience = patience
         self._units = 1.0 / np.sqrt(1.0 + problem.l2)
         self._floor = FLOOR_ULP * float(np.finfo(problem.design.dtype).eps)
         self._best = np.inf
@@ -86,6 +95,6 @@ class Stopping:
         self._best = min(standardised, self._best)
         if self._best <= self._floor:
             return "rounding"
-        if self._since_best >= PATIENCE and self._best <= NEAR_FLOOR * self._floor:
+        if self._since_best >= self.patience and self._best <= NEAR_FLOOR * self._floor:
             return "rounding"
         return "max_iter" if n_iter >= self.max_iter else None

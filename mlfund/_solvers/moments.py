@@ -1,0 +1,75 @@
+"""Centre and scale of the columns of X, from a sample of rows where that will do."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+# A strided sample of this many rows gives the centre and scale of dense columns:
+# both only choose coordinates, so they need not be exact.
+SAMPLE_ROWS = 4096
+
+
+def column_statistics(X, row_weights, centred: bool) -> tuple[NDArray, NDArray, NDArray]:
+    """Return centre, scale and the mask of dead columns, each of shape (d,)."""
+    if sp.issparse(X):
+        centre, scale = _sparse_moments(X, row_weights, centred)
+    else:
+        centre, scale = _dense_moments(X, row_weights, centred)
+    # The rounding of a mean leaves a constant column with a spread of a few ulp.
+    rounding = 8 * np.finfo(X.dtype).eps * np.abs(centre)
+    dead = ~(scale > rounding)
+    return np.where(dead, 0.0, centre) if centred else centre, np.where(dead, 1.0, scale), dead
+
+
+def _dense_moments(X, row_weights, centred):
+    """Mean and spread from a strided sample; from all rows where the sample is constant."""
+    stride = -(-len(X) // SAMPLE_ROWS)
+    weights = row_weights[::stride] if isinstance(row_weights, np.ndarray) else None
+    centre, scale = _moments(X[::stride], weights, centred)
+    if stride > 1:
+        flat = np.flatnonzero(~(scale > 8 * np.finfo(X.dtype).eps * np.abs(centre)))
+        if len(flat):
+            weights = row_weights if isinstance(row_weights, np.ndarray) else None
+            centre[flat], scale[flat] = _moments(X[:, flat], weights, centred)
+    return centre, scale
+
+
+def _moments(X, weights, centred):
+    X = np.asarray(X, dtype=np.float64)
+    # Columns near the limits of float64 would overflow when squared.
+    largest = np.abs(X).max(axis=0)
+    unit = np.where(largest > 0, largest, 1.0)
+    X = X / unit
+    if weights is None or not weights.any():
+        mean = X.mean(axis=0) if centred else np.zeros(X.shape[1])
+        X -= mean
+        spread = np.einsum("ij,ij->j", X, X) / len(X)
+    else:
+        weights = weights / weights.sum(dtype=np.float64)
+        mean = weights @ X if centred else np.zeros(X.shape[1])
+        X -= mean
+        spread = np.einsum("ij,ij,i->j", X, X, weights)
+    return mean * unit, np.sqrt(spread) * unit
+
+
+def _sparse_moments(X, row_weights, centred):
+    data = X.data.astype(np.float64)
+    columns = X.indices
+    if isinstance(row_weights, np.ndarray):
+        of_entry = np.repeat(row_weights, np.diff(X.indptr))
+    else:
+        of_entry = np.full(len(data), row_weights)
+    largest = np.zeros(X.shape[1])
+    np.maximum.at(largest, columns, np.abs(data))
+    unit = np.where(largest > 0, largest, 1.0)
+    data /= unit[columns]
+    mean_square = np.bincount(columns, of_entry * data**2, minlength=X.shape[1])
+    if not centred:
+        return np.zeros(X.shape[1]), np.sqrt(mean_square) * unit
+    mean = np.bincount(columns, of_entry * data, minlength=X.shape[1])
+    spread = mean_square - mean**2
+    # One-pass variances lose half the digits: below that, the column is constant.
+    spread = np.where(spread > 64 * np.finfo(np.float64).eps * mean_square, spread, 0.0)
+    return mean * unit, np.sqrt(spread) * unit
