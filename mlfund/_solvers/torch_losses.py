@@ -36,7 +36,9 @@ class TorchLoss:
             self.weights = put(self.weights, device)
 
     def astype(self, dtype):
-        """Return the same loss in another dtype."""
+        """Return the same loss in another dtype; itself where the device has no other."""
+        if np.dtype(dtype) == self.dtype or self._wide == torch.float32:
+            return self
         return type(self)(self.host, self.device, dtype)
 
     def start_margins(self) -> Tensor:
