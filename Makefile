@@ -1,12 +1,12 @@
 # Two commands for a fresh machine with Python 3.11+, git and make:
 #   make advise   install into .venv and run the advisor on the bundled Adult data
 #   make test     install with test dependencies; lint, layer contracts, types, tests
-# A second run of either reinstalls nothing unless pyproject.toml or constraints.txt changed.
+# A second run of either reinstalls nothing unless one of INPUTS changed.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-INPUTS := pyproject.toml constraints.txt
+INPUTS := pyproject.toml constraints.txt setup.py mlfund/_solvers/_kernels.c
 JOBS ?= 2
 
 # Small products run faster on one thread, and pytest already runs one process a core.

@@ -88,6 +88,26 @@ EXPORT void shuffle(int64_t n, int32_t *order, uint64_t *state) {
     }
 }
 
+/* The root t of t - margin - a (c s(-t) - alpha), with s the logistic function and
+ * alpha = c s(-t_old): the new optimality of one row in the dual. The left side increases,
+ * with a slope of at least 1, so that Newton's iteration in a bracket finds it.
+ */
+static double dual_root(double t, double margin, double a, double c, double *alpha) {
+    double old = *alpha, low = margin - a * old, high = margin + a * (c - old);
+    t = t < low ? low : (t > high ? high : t);
+    for (int trial = 0; trial < 50; trial++) {
+        double part = 1.0 / (1.0 + exp(t));
+        *alpha = c * part;
+        double excess = t - margin - a * (*alpha - old);
+        if (fabs(excess) <= 1e-2 * fabs(t - margin) + 1e-12) break;
+        if (excess > 0.0) high = t;
+        else low = t;
+        double next = t - excess / (1.0 + a * c * part * (1.0 - part));
+        t = next > low && next < high ? next : 0.5 * (low + high);
+    }
+    return t;
+}
+
 #define JOINED(name, suffix) name##_##suffix
 #define SUFFIXED(name, suffix) JOINED(name, suffix)
 #define NAME(name) SUFFIXED(name, SUFFIX)
@@ -222,6 +242,80 @@ EXPORT WIDE double NAME(dense_column_sweep)(int64_t start, int64_t stop, int64_t
         for (i = 0; i < n; i++) u[i] += step * h[i] * (double)x[i];
     }
     return worst;
+}
+
+/* Dual coordinate descent for the l2-penalised logistic loss, over rows order[start..stop).
+ *
+ * Row i has the sign y_i, the bound c_i and the dual variable c_i s(-t_i). The weights are
+ * w = sum_i alpha_i y_i (x_i - centre), kept as u - state[0] * centre, with state[1] = u'centre
+ * and state[2] = centre'centre; `along` (n) holds x_i'centre. The intercept state[3] moves
+ * by state[4] alpha y. `squares` (n) holds |x_i - centre|^2 + state[4]. Rows whose margin is
+ * within `tol` of t_i are left alone; returns how many were not.
+ */
+EXPORT int64_t NAME(sparse_dual_sweep)(int64_t start, int64_t stop, const int32_t *order,
+                                       const int32_t *indptr, const int32_t *indices,
+                                       const REAL *data, const double *y, const double *c,
+                                       const double *along, const double *squares, double *t,
+                                       double *alpha, double *u, double *state, double tol) {
+    int64_t moved = 0;
+    for (int64_t k = start; k < stop; k++) {
+        int64_t i = order[k];
+        int32_t first = indptr[i], last = indptr[i + 1];
+        if (k + 2 < stop) {
+            int32_t ahead = indptr[order[k + 2]], end = indptr[order[k + 2] + 1];
+            for (; ahead < end; ahead += 16) {
+                PREFETCH(indices + ahead);
+                PREFETCH(data + ahead);
+            }
+        }
+        double sum = 0.0, other = 0.0;
+        int32_t e = first;
+        for (; e + 2 <= last; e += 2) {
+            sum += u[indices[e]] * (double)data[e];
+            other += u[indices[e + 1]] * (double)data[e + 1];
+        }
+        if (e < last) sum += u[indices[e]] * (double)data[e];
+        double margin = sum + other - state[0] * along[i] - state[1] + state[0] * state[2];
+        margin = y[i] * (margin + state[3]);
+        if (fabs(t[i] - margin) <= tol) continue;
+        moved++;
+        double before = alpha[i];
+        t[i] = dual_root(t[i], margin, squares[i], c[i], alpha + i);
+        double step = (alpha[i] - before) * y[i];
+        for (e = first; e < last; e++) u[indices[e]] += step * (double)data[e];
+        state[0] += step;
+        state[1] += step * along[i];
+        state[3] += step * state[4];
+    }
+    return moved;
+}
+
+/* The same for dense rows (n, d) that are centred already: state[0..2] stay zero. */
+EXPORT WIDE int64_t NAME(dense_dual_sweep)(int64_t start, int64_t stop, const int32_t *order,
+                                           int64_t d, const REAL *rows, const double *y,
+                                           const double *c, const double *squares, double *t,
+                                           double *alpha, double *u, double *state,
+                                           double tol) {
+    int64_t moved = 0;
+    for (int64_t k = start; k < stop; k++) {
+        int64_t i = order[k], j = 0;
+        const REAL *x = rows + i * d;
+        double part[8] = {0.0}, margin = state[3];
+        for (; j + 8 <= d; j += 8) {
+            for (int e = 0; e < 8; e++) part[e] += u[j + e] * (double)x[j + e];
+        }
+        for (; j < d; j++) margin += u[j] * (double)x[j];
+        for (int e = 0; e < 8; e++) margin += part[e];
+        margin *= y[i];
+        if (fabs(t[i] - margin) <= tol) continue;
+        moved++;
+        double before = alpha[i];
+        t[i] = dual_root(t[i], margin, squares[i], c[i], alpha + i);
+        double step = (alpha[i] - before) * y[i];
+        for (j = 0; j < d; j++) u[j] += step * (double)x[j];
+        state[3] += step * state[4];
+    }
+    return moved;
 }
 
 #endif

@@ -186,6 +186,34 @@ def dense_column_sweep(columns: NDArray, h, curvature, l2, l1, v, u, *, active) 
     return worst
 
 
+def shuffle(order: NDArray, state: NDArray) -> None:
+    """Permute whole numbers (n,) in place; `state` (1,) is the seed, and goes on."""
+    n = len(order)
+    _call("shuffle", None, n, _array(order, (n,), np.int32), _array(state, (1,), np.uint64))
+
+
+def dual_sweep(rows, order, sign, bound, along, squares, t, alpha, u, state, tol: float) -> int:
+    """Visit rows, sparse or dense, in an order, in place; see `_kernels.c` for the arguments."""
+    n, d = rows.shape
+    shared = [_array(array, (n,)) for array in (sign, bound)]
+    of_rows = [_array(array, (n,)) for array in (squares, t, alpha)]
+    rest = (*of_rows, _array(u, (d,)), _array(state, (5,)), float(tol))
+    where = _array(order, (n,), np.int32)
+    if sp.issparse(rows):
+        name, matrix = "sparse_dual_sweep", _csr(rows)
+        shared.append(_array(along, (n,)))
+        work = np.diff(rows.indptr)[order].astype(np.int64)
+    else:
+        name, matrix = "dense_dual_sweep", (d, _array(rows, (n, d), rows.dtype))
+        work = np.full(n, d, dtype=np.int64)
+    moved = 0
+    for start, stop in parts_of(np.cumsum(work + 32)):
+        moved += _call(
+            _named(name, rows), ctypes.c_int64, start, stop, where, *matrix, *shared, *rest
+        )
+    return moved
+
+
 def _named(name: str, X) -> str:
     return f"{name}_{X.dtype}"
 
