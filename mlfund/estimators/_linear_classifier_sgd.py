@@ -12,7 +12,7 @@ from mlfund.estimators._linear_arguments import SGD, accelerator, check_argument
 from mlfund.estimators._linear_data import Rows, make_rows
 
 
-def _has_steps(estimator) -> bool:
+def has_steps(estimator) -> bool:
     """Whether `partial_fit` is there; the error tells which solver has it."""
     if estimator.solver != SGD:
         raise AttributeError(
@@ -60,7 +60,7 @@ class StochasticClassifierMixin:
         self.solver_ = SGD
         self._sgd_state = training.export()
 
-    @available_if(_has_steps)
+    @available_if(has_steps)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Pass once over a chunk of rows, from where the last call left off.
 
