@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from mlfund._solvers.moments import column_statistics
+from mlfund._solvers.moments import column_statistics, column_sums
 from mlfund._solvers.products import skinny_product
 
 BLOCK_ROWS = 4096
@@ -214,6 +214,18 @@ class Design:
         """Return sum_i h_i x_i x_i' over standardised rows that `rows` gave, (p, p) float64."""
         return (rows * h[:, None]).T @ rows
 
+    def in_double(self, rows: NDArray) -> NDArray:
+        """Return rows that `rows` gave in float64."""
+        return rows.astype(np.float64)
+
+    def to_host(self, of_rows: NDArray) -> NDArray:
+        """Return values of the rows as a new numpy array in float64."""
+        return of_rows.astype(np.float64)
+
+    def from_host(self, of_rows: NDArray) -> NDArray:
+        """Return values of some rows where the rows are."""
+        return of_rows
+
     def moved(self, Z: NDArray, Zp: NDArray, t: float) -> NDArray:
         """Return the margins Z + t Zp."""
         moved = Zp * Zp.dtype.type(t)
@@ -233,9 +245,7 @@ class Design:
         h = h.astype(self.dtype, copy=False)
         out = np.full(self.p, float(np.sum(h, dtype=np.float64)))
         if self.sparse:
-            squared = sp.csr_array((self.X.data**2, self.X.indices, self.X.indptr), self.X.shape)
-            second = (squared.T @ h).astype(np.float64)
-            first = (self._transposed @ h).astype(np.float64)
+            first, second = column_sums(self.X, h)
         else:
             second = np.einsum("ij,ij,i->j", self.X, self.X, h, dtype=np.float64)
             first = (h @ self.X).astype(np.float64)

@@ -286,7 +286,7 @@ def _direction(problem: Problem, solver: str, rng) -> Direction:
     refresh_at = BINARY_REFRESH if k == 1 else MULTINOMIAL_REFRESH
     if solver == PLAIN:
         return LBFGS(DiagonalHessian(problem), refresh_at=refresh_at)
-    if k == 1 or k * p * p > LARGEST_INVERSES or not isinstance(problem.design.X, np.ndarray):
+    if k == 1 or k * p * p > LARGEST_INVERSES or problem.design.sparse:
         return LBFGS(SampledHessian(problem, rng), refresh_at=refresh_at)
     return LBFGS(RotatedHessian(problem, rng), memory=CONTRAST_MEMORY, refresh_at=refresh_at)
 

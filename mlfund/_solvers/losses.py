@@ -149,6 +149,18 @@ class MultinomialLoss:
         part = P[:, rows].astype(np.float64)
         return (part * (1 - part)).mean(axis=0)
 
+    def mean_coupling(self, P: NDArray) -> NDArray:
+        """Return the mean over the rows of diag(p) - p p', shape (k, k), in float64."""
+        weighted = P * self.weights
+        C = -(weighted @ P.T).astype(np.float64)
+        C.ravel()[:: self.k + 1] += weighted.sum(axis=1, dtype=np.float64)
+        return C
+
+    def contrast(self, P: NDArray, rows, u: NDArray) -> NDArray:
+        """Return u'(diag(p) - p p')u of some rows, unweighted, for u of shape (k,)."""
+        part = P[:, rows].astype(np.float64)
+        return np.maximum((u**2) @ part - (u @ part) ** 2, 0.0)
+
     def pair_curvature(self, P: NDArray, rows: slice, a: int, b: int) -> NDArray:
         """Return the second derivative by the margins a and b of some rows, (rows,)."""
         of_a, of_b = P[a, rows].astype(np.float64), P[b, rows].astype(np.float64)

@@ -81,7 +81,8 @@ class SampledHessian:
         """
         factor, unit = factorise(self._gram(curvature, sample), self.problem.l2)
         pivots = factor.ravel()[:: len(factor) + 1]
-        if sample[0][1].dtype == np.float32 and pivots.min() < SINGLE_PIVOT:
+        if sample[0][1].itemsize == 4 and pivots.min() < SINGLE_PIVOT:
+            in_double = self.problem.design.in_double
             H = self._gram(curvature, [(i, in_double(rows), w) for i, rows, w in sample])
             factor, unit = factorise(H, self.problem.l2)
         return solve_factorised(factor, unit, np.eye(len(factor)))
@@ -108,18 +109,20 @@ class SampledHessian:
     def _draw(self, point: Point) -> tuple[NDArray, NDArray]:
         """Return rows, in order, and their weights, which estimate sums over all rows."""
         design, m = self.problem.design, self._n_rows
-        if self._refreshed == 0 or not isinstance(point.P, np.ndarray):
+        if self._refreshed == 0:
             index = np.sort(self._rng.randint(design.n, size=m))
             weights = design.weights_of(index)
             return index, weights / weights.sum()
-        chance = design.row_weights * self.problem.loss.mean_curvature(point.P, slice(None))
+        h = self.problem.loss.mean_curvature(point.P, slice(None))
+        chance = design.to_host(design.row_weights * h)
         # Rows without curvature keep some chance: the curvature moves on.
         chance += UNIFORM_PART * chance.mean()
         cumulated = np.cumsum(chance)
         # Systematic draws: one in each of m equal parts of the total.
         ticks = (np.arange(m) + self._rng.uniform()) * (cumulated[-1] / m)
         index = np.minimum(np.searchsorted(cumulated, ticks), design.n - 1)
-        return index, design.weights_of(index) * cumulated[-1] / (m * chance[index])
+        of_draws = design.from_host(cumulated[-1] / (m * chance[index]))
+        return index, design.weights_of(index) * of_draws
 
 
 class DiagonalHessian:
@@ -188,8 +191,3 @@ def factorise(H: NDArray, l2: NDArray):
         if ridge > 1.0:
             raise LinAlgError("the Hessian is not finite; rescale the columns of X.")
         ridge *= 100
-
-
-def in_double(rows: NDArray) -> NDArray:
-    """Return rows in float64."""
-    return rows.astype(np.float64)

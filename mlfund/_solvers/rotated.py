@@ -34,27 +34,19 @@ class RotatedHessian(SampledHessian):
     growth = 2
 
     def _take(self, point: Point) -> None:
-        P = point.P
+        loss, P = self.problem.loss, point.P
         # At equal probabilities all contrasts have the same curvature.
         self._rotation = None
-        if self._refreshed == 0 and np.ptp(P) < 1e-6:
+        if self._refreshed == 0 and not point.V.any():
             return super()._take(point)
         sample = list(self._sample(point))
-        C = self._mean_coupling(P)
-        _, rotation = np.linalg.eigh(C)
+        _, rotation = np.linalg.eigh(loss.mean_coupling(P))
         inverses = []
         for u in rotation.T:
-            inverse = self._inverse_for(lambda index, u=u: _contrast(P[:, index], u), sample)
+            inverse = self._inverse_for(lambda rows, u=u: loss.contrast(P, rows, u), sample)
             inverses.append(inverse.astype(np.float32))
         self._rotation, self._inverses = rotation, inverses
         return None
-
-    def _mean_coupling(self, P: NDArray) -> NDArray:
-        weights = self.problem.design.row_weights
-        weighted = P * weights
-        C = -(weighted @ P.T).astype(np.float64)
-        C.ravel()[:: len(P) + 1] += weighted.sum(axis=1, dtype=np.float64)
-        return C
 
     def solve(self, G: NDArray) -> NDArray:
         """Return the inverse Hessian times G (k, p)."""
@@ -63,9 +55,3 @@ class RotatedHessian(SampledHessian):
         contrasts = (self._rotation.T @ G).astype(np.float32)
         moved = [g @ inverse for g, inverse in zip(contrasts, self._inverses, strict=True)]
         return self._rotation @ np.stack(moved).astype(np.float64)
-
-
-def _contrast(P: NDArray, u: NDArray) -> NDArray:
-    """Return u'(diag(p) - p p')u for the rows of probabilities P (k, m)."""
-    P = P.astype(np.float64)
-    return np.maximum((u**2) @ P - (u @ P) ** 2, 0.0)

@@ -118,7 +118,7 @@ class TorchDesign(Design):
     def rows(self, index: slice | NDArray) -> Tensor:
         """Return standardised rows, with the constant column, as a tensor (len(index), p)."""
         part = self.X[index_on(index, self.device)]
-        block = torch.ones((len(part), self.p), dtype=self._wide, device=self.device)
+        block = torch.ones((len(part), self.p), dtype=part.dtype, device=self.device)
         block[:, : self.d] = part
         return block
 
@@ -132,6 +132,18 @@ class TorchDesign(Design):
     def gram(self, rows: Tensor, h: Tensor) -> NDArray:
         """Return sum_i h_i x_i x_i' over standardised rows that `rows` gave, (p, p) float64."""
         return to_host((rows * h.to(rows.dtype)[:, None]).T @ rows)
+
+    def in_double(self, rows: Tensor) -> Tensor:
+        """Return rows that `rows` gave as precise as the device has them."""
+        return rows.to(self._wide)
+
+    def to_host(self, of_rows: Tensor) -> NDArray:
+        """Return values of the rows as a new numpy array in float64."""
+        return to_host(of_rows.clone())
+
+    def from_host(self, of_rows: NDArray) -> Tensor:
+        """Return values of some rows where the rows are."""
+        return put(of_rows, self.device, self._wide)
 
     def moved(self, Z: Tensor, Zp: Tensor, t: float) -> Tensor:
         """Return the margins Z + t Zp."""
@@ -193,7 +205,7 @@ class TorchSparseDesign(TorchDesign):
 
     def rows(self, index: slice | NDArray) -> Tensor:
         """Return standardised rows, with the constant column, as a tensor (len(index), p)."""
-        return put(self.host.rows(index), self.device, self._wide)
+        return put(self.host.rows(index), self.device, torch_dtype(self.dtype))
 
     def squared_sums(self, h: Tensor) -> NDArray:
         """Return sum_i h_i x_ij^2 over the standardised columns, shape (p,)."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlfund._solvers.losses import BinaryLoss, MultinomialLoss
-from mlfund._solvers.torch_device import index_on, put, torch_dtype, widest
+from mlfund._solvers.torch_device import index_on, put, to_host, torch_dtype, widest
 
 
 class TorchLoss:
@@ -121,6 +122,19 @@ class TorchMultinomialLoss(TorchLoss):
         """Return the mean over classes of P (1 - P) of some rows, unweighted."""
         part = P[:, index_on(rows, self.device)].to(self._wide)
         return (part * (1 - part)).mean(dim=0)
+
+    def mean_coupling(self, P: Tensor) -> NDArray:
+        """Return the mean over the rows of diag(p) - p p', shape (k, k), in float64."""
+        weighted = P * self.weights
+        C = to_host(-(weighted @ P.T))
+        C.ravel()[:: self.k + 1] += to_host(weighted.sum(dim=1, dtype=self._wide))
+        return C
+
+    def contrast(self, P: Tensor, rows, u: NDArray) -> Tensor:
+        """Return u'(diag(p) - p p')u of some rows, unweighted, for u of shape (k,)."""
+        part = P[:, index_on(rows, self.device)].to(self._wide)
+        of_classes = put(u, self.device, self._wide)
+        return (of_classes.square() @ part - (of_classes @ part).square()).clamp_(min=0.0)
 
     def pair_curvature(self, P: Tensor, rows: slice, a: int, b: int) -> Tensor:
         """Return the second derivative by the margins a and b of some rows, (rows,)."""

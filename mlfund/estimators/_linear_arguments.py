@@ -108,7 +108,7 @@ def check_arguments(estimator) -> Objective:
     )
 
 
-def accelerator(device, X, k: int = 1, solver: str | None = None):
+def accelerator(device, X, k: int, solver: str | None = None):
     """Return the torch device to fit on, or None for numpy on the CPU, without torch.
 
     "auto" takes an accelerator where a fit of k outputs by this solver pays.

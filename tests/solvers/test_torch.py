@@ -83,6 +83,10 @@ def test_losses_are_those_of_numpy(k, weighted):
     if k == 2:
         np.testing.assert_allclose(there.curvature(P_there), here.curvature(P), rtol=1e-12)
     else:
+        np.testing.assert_allclose(there.mean_coupling(P_there), here.mean_coupling(P), rtol=1e-12)
+        u = rng.standard_normal(k)
+        contrasts = there.contrast(P_there, slice(None), u), here.contrast(P, slice(None), u)
+        np.testing.assert_allclose(*contrasts, rtol=1e-11)
         for a, b in ((0, 0), (0, 2)):
             both = [
                 loss.pair_curvature(q, slice(2, 9), a, b)
