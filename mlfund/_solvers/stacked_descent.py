@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlfund._solvers.stacked_problem import StackedProblem
-from mlfund._solvers.stopping import FLOOR_ULP, NEAR_FLOOR
+from mlfund._solvers.stopping import FLOOR_ULP
 
 # A unit step is kept when the slope at its end is at most this part of the first slope.
 OVERSHOOT = 0.5
 MAX_TRIALS = 12
 # Steps without a smaller gradient after which a model leaves the stack: near the floor of
 # the arithmetic for rounding, elsewhere as one that needs a closer search.
-FLOOR_PATIENCE = 6
-PATIENCE = 20
+FLOOR_PATIENCE, NEAR_FLOOR = 6, 30
+PATIENCE = 40
 # Bytes of the memory of all models; beyond, each remembers fewer steps.
 MEMORY_BYTES = 5e8
 

@@ -101,7 +101,7 @@ class Grid:
             Penalty(strength * (1.0 - ratio), strength * ratio, self.terms.of_intercept),
             intercept=self.design.intercept,
             tol=self.terms.tol,
-            max_iter=self.terms.max_iter,
+            max_iter=max(self.terms.max_iter - int(fit.n_iter[fold, r, c]), 1),
             rng=self.terms.rng,
             solver=self.terms.solver,
             start=start,

@@ -12,7 +12,7 @@ from mlfund._solvers.stacked_problem import StackedProblem
 # The curvature may cost about as much as this many passes of the whole stack.
 CURVATURE_PASSES = 1
 PILOT_STEPS = {"newton": (3, (0, 2)), "shared": (12, (0, 2, 6))}
-REFRESH_AT = (8, 20, 40, 80, 160)
+REFRESH_AT = (6, 15, 30, 50, 80, 160)
 DIAGONAL_REFRESH_AT = (0, 4, 12, 30, 80)
 
 
