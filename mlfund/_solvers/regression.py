@@ -23,9 +23,11 @@ from mlfund._solvers.choice import (
 from mlfund._solvers.descent import minimise
 from mlfund._solvers.linear import Penalty, make_problem, solve
 from mlfund._solvers.regression_direct import CholeskyHessian, DualHessian
-from mlfund._solvers.regression_homotopy import Homotopy, KinkedProblem, Path
+from mlfund._solvers.regression_homotopy import Homotopy, Path
 from mlfund._solvers.regression_interior import InteriorPoint
+from mlfund._solvers.regression_kinks import KinkedProblem
 from mlfund._solvers.regression_losses import ClippedLoss, PoissonLoss, SquaredLoss
+from mlfund._solvers.regression_targets import RegressionTask, Units, scale_targets
 from mlfund._solvers.stopping import Stopping
 
 CHOLESKY = "cholesky"
@@ -45,52 +47,6 @@ NARROW = 0.5
 # Of the largest weight, below which weights with an l1 penalty may be zero.
 ZERO_SHARES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
 _WORST = ("stopped", "max_iter", "rounding", "converged")
-
-
-@dataclasses.dataclass(frozen=True)
-class RegressionTask:
-    """A loss and its penalties, in the units of the data.
-
-    Attributes
-    ----------
-    loss : {"squared_error", "kinked", "huber", "poisson"}
-        "kinked" has the slope `low` below and `high` above zero in (prediction - target).
-    l2, l1 : float
-        0.5 * l2 * |w|^2 + l1 * |w|_1, beside the mean loss.
-    low, high : float
-        Of "kinked"; of "huber" -delta and delta.
-    """
-
-    loss: str
-    l2: float
-    l1: float
-    low: float = -1.0
-    high: float = 1.0
-
-    def location(self, y: NDArray, weights) -> float:
-        """Return the constant that fits the targets best, or nearly."""
-        if self.loss in ("squared_error", "poisson"):
-            return _mean(y, weights)
-        level = -self.low / (self.high - self.low)
-        return _quantile(y, weights, level)
-
-    def spread(self, deviation: NDArray, weights) -> float:
-        """Return the size of the deviations from that constant, 1 if all are zero."""
-        size = np.abs(deviation)
-        if self.loss == "squared_error":
-            return float(np.sqrt(_mean(size**2, weights))) or 1.0
-        return _quantile(size, weights, 0.5) or _mean(size, weights) or 1.0
-
-    def scaled(self, spread: float) -> tuple[RegressionTask, float]:
-        """Return the same task for targets divided by `spread`, and the objective's factor."""
-        if self.loss in ("kinked", "poisson"):
-            l2 = self.l2 * spread if self.loss == "kinked" else self.l2 / spread
-            l1 = self.l1 if self.loss == "kinked" else self.l1 / spread
-            return dataclasses.replace(self, l2=l2, l1=l1), spread
-        scaled = dataclasses.replace(
-            self, l1=self.l1 / spread, low=self.low / spread, high=self.high / spread
-        )
-        return scaled, spread**2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,50 +156,9 @@ def _joined(fits: list[RegressionFit], W: NDArray, b: NDArray) -> RegressionFit:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Units:
-    """Targets as spread * scaled + centre, and the objective as factor * scaled objective."""
-
-    centre: NDArray
-    spread: NDArray
-    factor: NDArray
-    offset: float = 0.0
-
-    def outward(self, W: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-        """Return weights and intercepts in the units of the data."""
-        return W * self.spread[:, None], b * self.spread + self.centre
-
-    def inward(self, W: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-        """Return weights and intercepts in the units of the scaled targets."""
-        return W / self.spread[:, None], (b - self.centre) / self.spread
-
-
-def _scale(y: NDArray, task: RegressionTask, weights, intercept: bool):
-    """Return scaled targets, the task for them (that of the last one) and their units."""
-    k = len(y)
-    centre, spread, factor, scaled = np.zeros(k), np.ones(k), np.ones(k), np.empty_like(y)
-    if task.loss == "poisson":
-        mean = _mean(y[0], weights)
-        inner, factor[0] = task.scaled(mean)
-        rate = float(np.log(mean))
-        # Without an intercept the margins stay what they are, and an offset joins them.
-        units = _Units(np.array([rate if intercept else 0.0]), spread, factor, 0.0)
-        offset = 0.0 if intercept else -rate
-        return y / mean, inner, dataclasses.replace(units, offset=offset)
-    for j, target in enumerate(y):
-        unit = float(np.abs(target).max()) or 1.0
-        shrunk = target / unit
-        location = task.location(shrunk, weights) if intercept else 0.0
-        relative = task.spread(shrunk - location, weights)
-        scaled[j] = (shrunk - location) / relative
-        centre[j], spread[j] = location * unit, relative * unit
-        inner, factor[j] = task.scaled(spread[j])
-    return scaled, inner, _Units(centre, spread, factor)
-
-
 def _fit_scaled(X, y, task, weights, options: Options, start, after_iteration) -> RegressionFit:
     """Fit targets in units of their own: one target, or several by one factorisation."""
-    scaled, inner, units = _scale(y, task, weights, options.intercept)
+    scaled, inner, units = scale_targets(y, task, weights, options.intercept)
     told = None
     if after_iteration is not None:
 
@@ -291,7 +206,7 @@ def _is_direct(X, task: RegressionTask, options: Options) -> bool:
     return options.solver == CHOLESKY or few
 
 
-def _fit_direct(X, y, task, weights, options, units: _Units, start, told) -> RegressionFit:
+def _fit_direct(X, y, task, weights, options, units: Units, start, told) -> RegressionFit:
     loss = SquaredLoss(y.astype(X.dtype), _cast(weights, X.dtype))
     problem = make_problem(X, loss, Penalty(task.l2), intercept=options.intercept)
     V = np.zeros(problem.shape) if start is None else problem.design.from_original(*start)
@@ -322,7 +237,7 @@ def _fit_direct(X, y, task, weights, options, units: _Units, start, told) -> Reg
     return RegressionFit(W, b, CHOLESKY, outcome.status, outcome.n_iter, outcome.gradient, curve)
 
 
-def _fit_kinked(X, y, task, weights, options, units: _Units, start, told) -> RegressionFit:
+def _fit_kinked(X, y, task, weights, options, units: Units, start, told) -> RegressionFit:
     # Ratios of residuals to the width need all the digits there are.
     X = X.astype(np.float64, copy=False)
     loss = ClippedLoss(y, weights, low=task.low, high=task.high)
@@ -376,7 +291,7 @@ def _follow(problem: KinkedProblem, v, options, last_width, watched) -> tuple[st
     return INTERIOR, InteriorPoint(problem, **common).follow(v)
 
 
-def _fit_smooth(X, y, task, weights, options, units: _Units, start, told) -> RegressionFit:
+def _fit_smooth(X, y, task, weights, options, units: Units, start, told) -> RegressionFit:
     weights = _cast(weights, X.dtype)
     y = y.astype(X.dtype)
     if task.loss == "huber":
@@ -409,22 +324,6 @@ def _algorithm(X, task: RegressionTask, options: Options) -> str | None:
         compiled = kernels.available() and kernels.suits(X)
         return COORDINATE if compiled and not few else PROXIMAL_NEWTON
     return None
-
-
-def _mean(values: NDArray, weights) -> float:
-    if isinstance(weights, np.ndarray):
-        return float(values @ weights)
-    return float(values.mean())
-
-
-def _quantile(values: NDArray, weights, level: float) -> float:
-    """Return a value that this share of the weight does not exceed."""
-    if not isinstance(weights, np.ndarray):
-        index = min(int(level * len(values)), len(values) - 1)
-        return float(np.partition(values, index)[index])
-    order = np.argsort(values)
-    index = np.searchsorted(np.cumsum(weights[order]), level * weights.sum())
-    return float(values[order[min(index, len(values) - 1)]])
 
 
 def _cast(weights, dtype):

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlfund._solvers.metrics import factorise, solve_factorised
-from mlfund._solvers.regression_homotopy import KinkedProblem, Path
+from mlfund._solvers.regression_homotopy import Path
+from mlfund._solvers.regression_kinks import KinkedProblem
 
 # Of the way to the boundary.
 STEP_FRACTION = 0.995

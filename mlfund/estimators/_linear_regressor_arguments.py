@@ -15,11 +15,11 @@ from mlfund._solvers.choice import (
     PROXIMAL,
     PROXIMAL_NEWTON,
 )
-from mlfund._solvers.regression import CHOLESKY, HOMOTOPY, INTERIOR, RegressionTask
+from mlfund._solvers.regression import CHOLESKY, HOMOTOPY, INTERIOR
+from mlfund._solvers.regression_targets import RegressionTask
+from mlfund.estimators._linear_arguments import SGD, accelerator, check_descent
 
 LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
-SGD = "sgd"
-
 _SMOOTH = (NEWTON, PRECONDITIONED, PLAIN)
 _OF_SQUARED = (CHOLESKY, *_SMOOTH)
 _KINKED = (HOMOTOPY, INTERIOR)
@@ -36,7 +36,8 @@ ALL_SOLVERS = ("auto", CHOLESKY, *_SMOOTH, COORDINATE, PROXIMAL, PROXIMAL_NEWTON
 
 
 def check_arguments(estimator) -> None:
-    """Raise a ValueError if a parameter of the estimator is out of its range."""
+    """Raise a ValueError if a parameter is out of its range, or contradicts another."""
+    check_descent(estimator)
     check_choice("solver", estimator.solver, ALL_SOLVERS)
     check_fraction("quantile", estimator.quantile)
     for name, zero in (("delta", False), ("alpha", True), ("tol", True)):
@@ -115,7 +116,7 @@ def algorithm_of(estimator, loss: str) -> str | None:
         If it does not minimise this loss with this penalty.
     """
     solver = estimator.solver
-    if solver == "auto":
+    if solver in ("auto", SGD):
         return None
     l1 = bool(estimator.alpha * estimator.l1_ratio)
     allowed = SOLVERS[loss][l1]
@@ -127,3 +128,23 @@ def algorithm_of(estimator, loss: str) -> str | None:
             f"allowed are {names}."
         )
     return solver
+
+
+def device_of(estimator, X, k: int):
+    """Return the torch device to train on, or None for numpy on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If an accelerator is named for a solver that runs on the CPU.
+    """
+    automatic = isinstance(estimator.device, str) and estimator.device == "auto"
+    if estimator.solver != SGD and automatic:
+        return None
+    device = accelerator(estimator.device, X, k, estimator.solver)
+    if device is not None and estimator.solver != SGD:
+        raise ValueError(
+            f"device={estimator.device!r} needs solver='sgd': solver={estimator.solver!r} of "
+            "LinearRegressor runs on the CPU. Leave device at None, or set solver='sgd'."
+        )
+    return device

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
@@ -16,18 +15,26 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mlfund._solvers.regression import Options, RegressionFit, solve_regression
 from mlfund._version_stamp import VersionStamped
+from mlfund.estimators._linear_arguments import SGD
 from mlfund.estimators._linear_callbacks import IterationReport
-from mlfund.estimators._linear_data import check_weights
 from mlfund.estimators._linear_regressor_arguments import (
     algorithm_of,
     check_arguments,
+    device_of,
     loss_of,
     task_of,
 )
+from mlfund.estimators._linear_regressor_data import make_rows
+from mlfund.estimators._linear_regressor_sgd import StochasticRegressorMixin
 
 
 class LinearRegressor(
-    VersionStamped, CallbackSupportMixin, MultiOutputMixin, RegressorMixin, BaseEstimator
+    VersionStamped,
+    CallbackSupportMixin,
+    StochasticRegressorMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    BaseEstimator,
 ):
     r"""Linear regression with a loss and a penalty of choice.
 
@@ -69,16 +76,42 @@ class LinearRegressor(
         For the losses without kinks, the largest entry of the gradient, in units of the
         spread of y (for "poisson" of its mean), in the columns of X and in standardised
         columns. For "absolute_error" and "quantile", the duality gap relative to the
-        objective: how far, at most, it is above its minimum.
+        objective: how far, at most, it is above its minimum. For solver "sgd", the least
+        improvement of the objective in an epoch that counts.
     max_iter : int, default=1000
-        Largest number of iterations.
+        Largest number of iterations; of epochs for solver "sgd".
     warm_start : bool, default=False
         Start from the present `coef_` and `intercept_`, if there are any.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows from which the curvature is estimated. It moves the path, not the
-        optimum; None is the fixed seed 0, so that fits repeat.
+        Draws the rows from which the curvature is estimated, and for "sgd" the order of the
+        rows. It moves the path, not the optimum; None is the seed 0, so that fits repeat.
     verbose : int, default=0
         Above 0, print a line an iteration.
+    optimizer : str, Optimizer or None, default=None
+        With solver "sgd": a name in `mlfund.optimizers.OPTIMIZERS`, or an instance. None is
+        "adam", and for `partial_fit` "adagrad", whose steps shrink by themselves.
+    schedule : str, Schedule or None, default=None
+        With solver "sgd": a name in `mlfund.schedules.SCHEDULES`, or an instance. None
+        divides the learning rate by 3 whenever the objective is flat, and ends when it has
+        shrunk a thousandfold; for `partial_fit` it is "constant".
+    learning_rate_init : float or None, default=None
+        With solver "sgd": the learning rate for standardised columns and targets of unit
+        spread, which the schedule multiplies. None suits the optimizer and the data.
+    batch_size : int, "full", "auto" or None, default=None
+        With solver "sgd": rows of a step. 1 is online learning, "full" plain gradient
+        descent, "auto" and None about a hundredth of the rows, from 16 to 256.
+    shuffle : bool or None, default=None
+        With solver "sgd": whether each epoch draws a new order of the rows; None does.
+    n_iter_no_change : int, inf or None, default=None
+        With solver "sgd": epochs in a row without an improvement of `tol` that are borne;
+        None is 4, and 10 with `early_stopping`.
+    early_stopping : bool or None, default=None
+        With solver "sgd": whether to hold out rows, watch the loss on them, and keep the
+        best weights.
+    validation_fraction : float or None, default=None
+        Share of the rows held out; None is 0.1.
+    device : {"cpu", "cuda", "cuda:N", "mps", "auto"} or None, default=None
+        Where solver "sgd" trains; None is the CPU. The other solvers always run there.
 
     Attributes
     ----------
@@ -90,8 +123,11 @@ class LinearRegressor(
         Iterations done; the most of any target.
     solver_ : str
         The algorithm that ran.
+    device_ : str
+        Where it ran.
     loss_curve_ : list of float
-        Objective at the start and after each iteration, summed over the targets.
+        Objective at the start and after each iteration, summed over the targets; for
+        `partial_fit` on each chunk before it was learned.
     n_features_in_ : int
         d.
     feature_names_in_ : ndarray of shape (d,)
@@ -132,10 +168,11 @@ class LinearRegressor(
     Algorithms: squared error with the l2 penalty is one factorisation, of the columns' or
     the rows' products, whichever are fewer ("cholesky"). Other smooth objectives are solved
     as in `LogisticRegression` ("newton", "preconditioned-lbfgs", "plain-lbfgs", and with l1
-    "coordinate", "proximal-newton", "proximal"). Losses with kinks are smoothed less and less, each time
-    by a few Newton steps ("homotopy"), or with few rows a column solved by a primal-dual
-    method ("interior-point"); both end at a bound on the error, not at a guess. Where
-    several weights are optimal, one of them is returned.
+    "coordinate", "proximal-newton", "proximal"). Losses with kinks are smoothed less and
+    less, each time by a few Newton steps ("homotopy"), or with few rows a column solved by a
+    primal-dual method ("interior-point"); both end at a bound on the error, not at a guess.
+    "sgd" descends by mini-batches, with any loss and any optimizer. Where several weights
+    are optimal, one of them is returned.
 
     `score` is R^2, and for "poisson" the share D^2 of the deviance explained, as for
     scikit-learn's classes.
@@ -175,6 +212,15 @@ class LinearRegressor(
         warm_start=False,
         random_state=None,
         verbose=0,
+        optimizer=None,
+        schedule=None,
+        learning_rate_init=None,
+        batch_size=None,
+        shuffle=None,
+        n_iter_no_change=None,
+        early_stopping=None,
+        validation_fraction=None,
+        device=None,
     ):
         self.loss = loss
         self.quantile = quantile
@@ -188,6 +234,15 @@ class LinearRegressor(
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.device = device
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None):
@@ -209,14 +264,19 @@ class LinearRegressor(
         name, _ = loss_of(self)
         algorithm = algorithm_of(self, name)
         X, y = self._checked(X, y)
+        device_of(self, X, 1)
         context = self._init_callback_context(max_subtasks=self.max_iter)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         told = {"X": X, "y": y, "metadata": metadata}
         context.call_on_fit_task_begin(estimator=self, **told)
         report = IterationReport(self, context, told, X.dtype) if self._watched() else None
-        fit = self._solve(X, y, sample_weight, algorithm, report)
-        self._publish(fit, X.dtype, y.ndim)
-        self._warn(fit)
+        if self.solver == SGD:
+            self._fit_sgd(X, y, sample_weight, report)
+        else:
+            fit = self._solve(X, y, sample_weight, algorithm, report)
+            self._publish(fit, X.dtype, y.ndim)
+            self._warn(fit)
+            self.device_ = "cpu"
         context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **told)
         return self
 
@@ -262,7 +322,7 @@ class LinearRegressor(
     def _name(self) -> str:
         return self.loss if isinstance(self.loss, str) else self.loss.name
 
-    def _checked(self, X, y):
+    def _checked(self, X, y, *, reset=True):
         X, y = validate_data(
             self,
             X,
@@ -271,26 +331,15 @@ class LinearRegressor(
             dtype=[np.float64, np.float32],
             multi_output=True,
             y_numeric=True,
+            reset=reset,
         )
-        y = np.asarray(y, dtype=np.float64)
-        if self._name() == "poisson" and y.min() < 0:
-            raise ValueError(
-                f"loss='poisson' needs targets of at least 0 (counts, rates); the smallest is "
-                f"{y.min():g}: shift the target or use loss='squared_error'."
-            )
-        return X, y
+        return X, np.asarray(y, dtype=np.float64)
 
     def _watched(self) -> bool:
         return bool(self.verbose) or bool(getattr(self, "_skl_callbacks", None))
 
     def _solve(self, X, y, sample_weight, algorithm: str | None, report) -> RegressionFit:
-        targets = y.reshape(len(y), -1).T
-        X, targets, weights = _weighted_rows(X, targets, check_weights(sample_weight, len(y)))
-        if self._name() == "poisson" and not np.all(targets.any(axis=1)):
-            raise ValueError(
-                "loss='poisson' needs a target above 0 in at least one row of weight above 0: "
-                "with zeros alone the optimum is minus infinity."
-            )
+        X, targets, weights = make_rows(self._name(), X, y, sample_weight)
         options = Options(
             intercept=bool(self.fit_intercept),
             tol=self.tol,
@@ -300,7 +349,7 @@ class LinearRegressor(
         )
         return solve_regression(
             X,
-            np.ascontiguousarray(targets),
+            targets,
             task_of(self),
             weights,
             options,
@@ -327,6 +376,9 @@ class LinearRegressor(
         self.n_iter_ = max(fit.n_iter, 1)
         self.solver_ = fit.solver
         self.loss_curve_ = fit.loss_curve
+        # A stream would go on from the weights of an earlier fit.
+        vars(self).pop("_sgd_state", None)
+        vars(self).pop("_sgd_units", None)
 
     def _warn(self, fit: RegressionFit) -> None:
         kinked = self._name() in ("absolute_error", "quantile")
@@ -350,18 +402,3 @@ class LinearRegressor(
         tags.input_tags.sparse = True
         tags.target_tags.positive_only = isinstance(self.loss, str) and self.loss == "poisson"
         return tags
-
-
-def _weighted_rows(X, targets, weights):
-    """Return rows of weight above zero, their targets (k, n), and weights with sum 1."""
-    if sp.issparse(X) and not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    if weights is None:
-        return X, targets, 1.0 / targets.shape[1]
-    used = weights > 0
-    if not used.all():
-        X, targets, weights = X[used], targets[:, used], weights[used]
-    # Scaled by the largest first: the sum of huge weights may overflow.
-    weights = weights / weights.max()
-    return X, targets, weights / weights.sum()

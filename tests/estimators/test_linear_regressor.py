@@ -149,7 +149,7 @@ def objective_of(theirs, X, y):
 # ------------------------------------------------------------------ laws over the losses
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     loss=st.sampled_from(LOSSES),
     seed=st.integers(0, 10_000),
@@ -424,3 +424,59 @@ def test_fits_repeat():
     first, second = (LinearRegressor("poisson").fit(X, y) for _ in range(2))
     np.testing.assert_array_equal(first.coef_, second.coef_)
     assert first.solver_ == "preconditioned-lbfgs"
+
+
+# ------------------------------------------------------------------ stochastic descent
+
+
+@pytest.mark.parametrize(("l1_ratio", "k"), [(0, 2), (1, None)])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_stochastic_descent_comes_near_the_optimum(loss, l1_ratio, k):
+    X, y = data(loss, n=600, k=k)
+    options = {"alpha": 0.05, "l1_ratio": l1_ratio}
+    best = make(loss, **options).fit(X, y)
+    model = make(loss, solver="sgd", tol=1e-5, max_iter=200, random_state=0, **options).fit(X, y)
+    assert model.solver_ == "sgd"
+    assert objective(model, X, y) <= objective(best, X, y) * (1 + 2e-3)
+    assert model.loss_curve_[-1] == pytest.approx(objective(model, X, y), rel=1e-6)
+
+
+def test_a_loss_of_ones_own_needs_sgd():
+    class Cosh(Loss):
+        name = "log_cosh"
+        target = "real"
+
+        def elementwise(self, raw, y):
+            return torch.log(torch.cosh(raw - y))
+
+    X, y = data("squared_error", n=200)
+    with pytest.raises(ValueError, match="set solver='sgd'"):
+        LinearRegressor(Cosh()).fit(X, y)
+    model = LinearRegressor(Cosh(), solver="sgd", tol=1e-5).fit(X, y)
+    robust = LinearRegressor("huber", delta=1.0).fit(X, y)
+    np.testing.assert_allclose(model.predict(X), robust.predict(X), atol=0.5)
+
+
+def test_partial_fit_learns_a_stream_and_survives_a_pickle():
+    X, y = data("huber", n=6000)
+    y = 1e4 * y
+    whole = LinearRegressor("huber", delta=1e4).fit(X, y)
+    stream = LinearRegressor("huber", delta=1e4, solver="sgd")
+    for start in range(0, 6000, 100):
+        chunk = slice(start, start + 100)
+        stream.partial_fit(X[chunk], y[chunk])
+        if start == 3000:
+            stream = pickle.loads(pickle.dumps(stream))
+    assert stream.n_iter_ == len(stream.loss_curve_) == 60
+    gap = np.abs(stream.predict(X) - whole.predict(X)).mean()
+    assert gap < 0.1 * np.abs(y - whole.predict(X)).mean()
+    with pytest.raises(ValueError, match="2 targets after 1"):
+        stream.partial_fit(X, np.column_stack([y, y]))
+    with pytest.raises(AttributeError, match="partial_fit"):
+        LinearRegressor().partial_fit(X, y)
+
+
+def test_parameters_of_descent_need_sgd():
+    X, y = data("huber", n=20)
+    with pytest.raises(ValueError, match="contradict each other"):
+        LinearRegressor(batch_size=10).fit(X, y)
