@@ -6,9 +6,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from mlfund._solvers import kernels
+
 # A strided sample of this many rows gives the centre and scale of dense columns:
 # both only choose coordinates, so they need not be exact.
 SAMPLE_ROWS = 4096
+# Squares of values up to this stay in the range of float64, weighted and summed too.
+SQUARES_WITHIN = 1e120
 
 
 def column_statistics(X, row_weights, centred: bool) -> tuple[NDArray, NDArray, NDArray]:
@@ -54,7 +58,36 @@ def _moments(X, weights, centred):
     return mean * unit, np.sqrt(spread) * unit
 
 
+def column_sums(X, weights: NDArray) -> tuple[NDArray, NDArray]:
+    """Return sum_i weights_i x_ij and sum_i weights_i x_ij^2 of a CSR array, (d,) each.
+
+    `weights` (n,) has the dtype of X.
+    """
+    if kernels.available() and kernels.suits(X):
+        return kernels.column_sums(X, weights)
+    squared = sp.csr_array((X.data**2, X.indices, X.indptr), X.shape)
+    return (X.T @ weights).astype(np.float64), (squared.T @ weights).astype(np.float64)
+
+
 def _sparse_moments(X, row_weights, centred):
+    unit, mean, mean_square = _sparse_means(X, row_weights)
+    if not centred:
+        return np.zeros(X.shape[1]), np.sqrt(mean_square) * unit
+    spread = mean_square - mean**2
+    # One-pass variances lose half the digits: below that, the column is constant.
+    spread = np.where(spread > 64 * np.finfo(np.float64).eps * mean_square, spread, 0.0)
+    return mean * unit, np.sqrt(spread) * unit
+
+
+def _sparse_means(X, row_weights):
+    """Return units, and means of the columns and of their squares in these units."""
+    largest = max(float(X.data.max(initial=0.0)), -float(X.data.min(initial=0.0)))
+    if kernels.available() and kernels.suits(X) and largest < SQUARES_WITHIN:
+        weights = np.broadcast_to(np.asarray(row_weights, dtype=X.dtype), X.shape[:1])
+        mean, mean_square = kernels.column_sums(X, np.ascontiguousarray(weights))
+        # Unless the squares of a column vanish below the range of float64.
+        if not np.any((mean_square < 1.0 / SQUARES_WITHIN**2) & (mean != 0)):
+            return np.ones(X.shape[1]), mean, mean_square
     data = X.data.astype(np.float64)
     columns = X.indices
     if isinstance(row_weights, np.ndarray):
@@ -66,10 +99,4 @@ def _sparse_moments(X, row_weights, centred):
     unit = np.where(largest > 0, largest, 1.0)
     data /= unit[columns]
     mean_square = np.bincount(columns, of_entry * data**2, minlength=X.shape[1])
-    if not centred:
-        return np.zeros(X.shape[1]), np.sqrt(mean_square) * unit
-    mean = np.bincount(columns, of_entry * data, minlength=X.shape[1])
-    spread = mean_square - mean**2
-    # One-pass variances lose half the digits: below that, the column is constant.
-    spread = np.where(spread > 64 * np.finfo(np.float64).eps * mean_square, spread, 0.0)
-    return mean * unit, np.sqrt(spread) * unit
+    return unit, np.bincount(columns, of_entry * data, minlength=X.shape[1]), mean_square

@@ -10,6 +10,7 @@ from mlfund._solvers.problem import Problem
 
 # From this many entries on the passes saved outweigh the copy.
 SINGLE_ENTRIES = 1_000_000
+SINGLE_NONZEROS = 300_000
 # A column is copied as it is while the rounding of its entries stays small beside its
 # spread: |mean| up to so many spreads, and units that float32 holds with room to spare.
 CAST_CENTRE = 8.0
@@ -18,7 +19,7 @@ LARGEST_SINGLE = 1e30
 
 
 class SingleDesign(Design):
-    """A dense design on a float32 copy of its columns, in the same coordinates.
+    """A design on a float32 copy of its columns, in the same coordinates.
 
     Where the columns have large means or extreme units the copy holds the standardised
     columns, (column - centre) / scale, so that float32 loses nothing to cancellation and
@@ -27,17 +28,14 @@ class SingleDesign(Design):
     Parameters
     ----------
     design : Design
-        Dense, float64.
+        In float64; when sparse, `is_tame`.
     """
 
     def __init__(self, design: Design):
         self.__dict__.update(design.__dict__)
         self._exact = design
-        tame = (np.abs(self.centre) <= CAST_CENTRE * self.scale) & (
-            np.abs(np.log10(self.scale)) <= np.log10(CAST_SCALE)
-        )
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            if (tame | self.dead).all():
+            if is_tame(design):
                 self.X = design.X.astype(np.float32)
                 self._set_products(self.X)
             else:
@@ -62,7 +60,7 @@ class SingleDesign(Design):
 
     def rows(self, index: slice | NDArray) -> NDArray:
         """Return standardised rows as a dense float32 array of shape (len(index), p)."""
-        part = self.X[index]
+        part = self.X[index].toarray() if self.sparse else self.X[index]
         block = np.ones((part.shape[0], self.p), np.float32)
         if not self._shifted:
             np.multiply(part, self._inverse_scale, out=block[:, : self.d], casting="same_kind")
@@ -77,6 +75,14 @@ class SingleDesign(Design):
         return (weighted.T @ weighted).astype(np.float64)
 
 
+def is_tame(design: Design) -> bool:
+    """Return whether float32 holds all columns as they are without loss."""
+    tame = (np.abs(design.centre) <= CAST_CENTRE * design.scale) & (
+        np.abs(np.log10(design.scale)) <= np.log10(CAST_SCALE)
+    )
+    return bool((tame | design.dead).all())
+
+
 def single_precision(problem: Problem) -> Problem | None:
     """Return the problem on a float32 copy of X, or None where that does not pay.
 
@@ -86,8 +92,14 @@ def single_precision(problem: Problem) -> Problem | None:
     design = problem.design
     if design.elsewhere:
         return problem.astype(np.float32)
-    if type(design) is not Design or design.sparse or design.dtype != np.float64:
+    if type(design) is not Design or design.dtype != np.float64:
         return None
-    if design.n * design.d < SINGLE_ENTRIES or problem.l2.max(initial=0.0) > LARGEST_SINGLE:
+    if problem.l2.max(initial=0.0) > LARGEST_SINGLE:
+        return None
+    if design.sparse:
+        pays = design.X.nnz >= SINGLE_NONZEROS and is_tame(design)
+    else:
+        pays = design.n * design.d >= SINGLE_ENTRIES
+    if not pays:
         return None
     return Problem(SingleDesign(design), problem.loss.astype(np.float32), problem.l2, problem.l1)
