@@ -90,7 +90,8 @@ class TorchDesign(Design):
         centre, inverse = put(self.centre, at), put(inverse, at)
         for start in range(0, self.n, step):
             part = put(X[start : start + step], at).to(torch.float64)
-            columns[start : start + step] = (part - centre) * inverse
+            part = ((part - centre) * inverse).to(columns.dtype)
+            columns[start : start + step] = part
         return columns
 
     def margins(self, V: NDArray) -> Tensor:

@@ -27,7 +27,9 @@ def put(array: NDArray, device: torch.device, dtype: torch.dtype | None = None) 
     """Return a numpy array as a tensor on the device."""
     # torch warns of memory that it could not write to; nothing here writes to it.
     array = np.require(array, requirements=["C", "W"])
-    return torch.from_numpy(array).to(device, dtype)
+    tensor = torch.from_numpy(array)
+    # Rounded on this side: not every device takes float64 in.
+    return (tensor if dtype is None else tensor.to(dtype)).to(device)
 
 
 def index_on(index, device: torch.device):

@@ -34,7 +34,7 @@ def problem_on(problem: Problem, device: torch.device) -> Problem:
                 "data are fast on the CPU."
             )
         kind = TorchSparseDesign
-    dtype = np.float32 if device.type == "mps" else problem.design.dtype
+    dtype = np.float32 if widest(device) == torch.float32 else problem.design.dtype
     design = kind(problem.design, device, dtype)
     return Problem(design, loss_on(problem.loss, device, dtype), problem.l2, problem.l1)
 
