@@ -14,6 +14,8 @@ from mlfund.losses import SquaredError
 
 # Singular values of the scaled Jacobian below this share of the largest are rounding.
 _RANK_TOLERANCE = 1e-11
+# A derivative this much smaller than at the start says nothing any more.
+_DEAD = 1e-10
 # A parameter with more than this share in a direction without curvature is not identified.
 _SHARE = 1e-3
 
@@ -40,12 +42,15 @@ class Uncertainty:
     unidentified: list[int]
 
 
-def measure(problem: Problem, theta: np.ndarray, free: np.ndarray) -> Uncertainty:
+def measure(
+    problem: Problem, theta: np.ndarray, start: np.ndarray, free: np.ndarray
+) -> Uncertainty:
     """Return the uncertainty of the fitted parameters, with those not free held fixed.
 
     Least squares take the inverse of J'WJ times the residual variance; other losses the
     sandwich of their curvature and the spread of their slopes, which holds without the
-    noise being of the form that the loss supposes.
+    noise being of the form that the loss supposes. A parameter whose derivative has died away
+    since the start has run onto a plateau; it counts as not identified.
     """
     size = len(theta)
     covariance = np.full((size, size), np.nan)
@@ -57,7 +62,9 @@ def measure(problem: Problem, theta: np.ndarray, free: np.ndarray) -> Uncertaint
     positions = np.flatnonzero(free)
     blind: list[int] = []
     if positions.size:
-        columns = problem.jacobian(theta)[:, torch.as_tensor(positions, device=raw.device)]
+        columns, before = (problem.jacobian(at)[:, positions] for at in (theta, start))
+        dead = columns.norm(dim=0) < _DEAD * before.norm(dim=0)
+        columns = torch.where(dead, 0.0, columns)
         block, blind = _free_block(problem, raw, columns, weight, variance, dof)
         covariance[np.ix_(free, free)] = block
     return Uncertainty(

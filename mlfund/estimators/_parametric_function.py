@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -56,6 +57,7 @@ class ParametricFunction:
         self.labels = [label for name in values for label in self.labels_of(name)]
         flat = [np.ravel(value) for value, _ in values.values()]
         self.start = np.concatenate(flat).astype(np.float64)
+        self._forward = False
         self.given = np.repeat([given for _, given in values.values()], [len(v) for v in flat])
 
     def labels_of(self, name: str) -> list[str]:
@@ -93,36 +95,38 @@ class ParametricFunction:
 
     def jacobian(self, x: Tensor, theta: Tensor) -> Tensor:
         """Return the derivatives by the flat parameters, shape (n, p)."""
-        try:
-            return self._reverse_jacobian(x, theta)
-        except RuntimeError:
-            # an operation without a second derivative; the forward mode is slower on small data
-            return self._forward_jacobian(x, theta)
+        return self.linearise(x, theta)[1]
 
-    def _forward_jacobian(self, x: Tensor, theta: Tensor) -> Tensor:
-        columns = []
-        with torch.no_grad(), forward_ad.dual_level():
-            for direction in torch.eye(len(theta), dtype=theta.dtype, device=theta.device):
-                raw = self(x, forward_ad.make_dual(theta, direction))
-                tangent = forward_ad.unpack_dual(raw).tangent
-                columns.append(torch.zeros_like(raw) if tangent is None else tangent)
-        return torch.stack(columns, dim=1)
+    def linearise(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the predictions (n,) and their derivatives by the parameters (n, p)."""
+        return self._forward_mode(x, theta) if self._forward else self._reverse_mode(x, theta)
 
-    def _reverse_jacobian(self, x: Tensor, theta: Tensor) -> Tensor:
+    def _reverse_mode(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         # J'v is linear in v, so its derivative by v, entry by entry, is J: p backward
         # passes instead of n.
         theta = theta.detach().requires_grad_()
-        raw = self(x, theta)
-        v = torch.zeros_like(raw, requires_grad=True)
-        (product,) = torch.autograd.grad(raw, theta, v, create_graph=True)
+        with torch.enable_grad():
+            raw = self(x, theta)
+            v = torch.zeros_like(raw, requires_grad=True)
+            (product,) = torch.autograd.grad(raw, theta, v, create_graph=True)
         columns = []
         for entry in product:
-            if not entry.requires_grad:
-                columns.append(torch.zeros_like(raw))
-                continue
-            (column,) = torch.autograd.grad(entry, v, retain_graph=True, allow_unused=True)
-            columns.append(torch.zeros_like(raw) if column is None else column)
-        return torch.stack(columns, dim=1).detach()
+            column = None
+            if entry.requires_grad:
+                (column,) = torch.autograd.grad(entry, v, retain_graph=True, allow_unused=True)
+            columns.append(torch.zeros_like(v) if column is None else column)
+        return raw.detach(), torch.stack(columns, dim=1).detach()
+
+    def _forward_mode(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        columns = []
+        with torch.no_grad(), forward_ad.dual_level(), warnings.catch_warnings():
+            # torch builds its forward formulas with what it deprecates itself
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for direction in torch.eye(len(theta), dtype=theta.dtype, device=theta.device):
+                dual = self(x, forward_ad.make_dual(theta, direction))
+                raw, tangent = forward_ad.unpack_dual(dual)
+                columns.append(torch.zeros_like(raw) if tangent is None else tangent)
+        return raw, torch.stack(columns, dim=1)
 
     def check(self, x: Tensor, theta: Tensor) -> list[str]:
         """Call the function once with care; return the parameters it ignores.
@@ -147,6 +151,7 @@ class ParametricFunction:
             raise
         self._check_output(raw, len(x), theta)
         ignored = self._ignored(raw, values)
+        self._choose_mode(x, theta, raw)
         if not self.jacobian(x, theta).any():
             raise ValueError(
                 f"{self.name} is flat at the start {self._told(theta)}: its derivatives by all "
@@ -154,6 +159,20 @@ class ParametricFunction:
                 "clamps, write a smooth function."
             )
         return ignored
+
+    def _choose_mode(self, x: Tensor, theta: Tensor, raw: Tensor) -> None:
+        """Take forward derivatives if an operation has no second derivative, or a wrong one.
+
+        The reverse mode costs least on small data, but it differentiates twice.
+        """
+        probe = torch.linspace(1, 2, len(x), dtype=theta.dtype, device=theta.device)
+        (expected,) = torch.autograd.grad(raw.expand(len(x)), theta, probe)
+        try:
+            found = self._reverse_mode(x, theta)[1].T @ probe
+        except RuntimeError:
+            self._forward = True
+        else:
+            self._forward = not torch.allclose(found, expected, rtol=1e-3, equal_nan=True)
 
     def _check_output(self, raw: Any, n: int, theta: Tensor) -> None:
         if not isinstance(raw, Tensor):
@@ -183,7 +202,9 @@ class ParametricFunction:
         names = list(values)
         gradients: tuple[Tensor | None, ...] = (None,) * len(names)
         if raw.requires_grad:
-            gradients = torch.autograd.grad(raw.sum(), list(values.values()), allow_unused=True)
+            gradients = torch.autograd.grad(
+                raw.sum(), list(values.values()), retain_graph=True, allow_unused=True
+            )
         ignored = [name for name, g in zip(names, gradients, strict=True) if g is None]
         if len(ignored) == len(names):
             raise ValueError(

@@ -22,8 +22,11 @@ _LEAST_GAIN = 1e-4
 # Above this offset a loss that no step lowers is not at a minimum.
 _PLATEAU = 1e-6
 STOPPED = "a callback stopped it"
-# Steps of a loss with a kink: smoothing widths, as shares of the median residual.
-_WIDTHS = 10.0 ** -np.arange(0, 8)
+# A loss with a kink: widths of its smooth versions, as shares of the median residual, and how
+# well all but the last are minimised.
+_WIDTHS = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8)
+_ROUGHLY = 1e-2
+_PATIENCE = 50
 
 
 @dataclass
@@ -89,14 +92,20 @@ def levenberg_marquardt(
     found = Descent(theta, curve[0])
     for width in _WIDTHS:
         problem.smoothing = max(width * residual, 1e-3 * problem.tiny)
-        # every smooth loss but the last only has to lead to the next
-        goal = max(tol, 1e-4) if width > _WIDTHS[-1] else tol
+        # Every smooth loss but the last only has to lead to the next. Rows within the width
+        # weigh more the narrower it is, which makes the offset small by itself.
+        goal = max(tol, _ROUGHLY * width**0.5) if width > _WIDTHS[-1] else tol
         left = max_iter - len(curve) + 1
+        if width > _WIDTHS[-1]:
+            left = min(left, _PATIENCE)
         found = _minimise(problem, found.theta, low, high, goal, left, after_iteration)
         curve += found.curve[1:]
-    problem.smoothing = 0.0
-    theta, loss = _corner(problem, found.theta, low, high)
-    return Descent(theta, loss, found.converged, found.reason, [*curve, loss])
+        problem.smoothing = 0.0
+        corner, loss, optimal = _corner(problem, found.theta, low, high)
+        if optimal or found.reason == STOPPED:
+            reason = "the gradient vanished at a corner" if optimal else STOPPED
+            return Descent(corner, loss, True, reason, [*curve, loss])
+    return Descent(corner, loss, found.converged, found.reason, [*curve, loss])
 
 
 def _minimise(
@@ -168,7 +177,7 @@ class _Region:
                     found.curve.append(loss)
                     return ahead
             if 0 <= expected <= 4 * _EPS * found.loss or found.loss == 0:
-                found.converged = self.offset() <= _PLATEAU
+                found.converged = self.problem.kinked or self.offset() <= _PLATEAU
                 found.reason = (
                     "no step lowers the loss by more than its rounding error"
                     if found.converged
@@ -219,25 +228,69 @@ def _decrease(around: Linearised, step: np.ndarray) -> float:
 
 def _corner(
     problem: Problem, theta: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Move to the corner nearby, where p residuals vanish, if that lowers the loss."""
-    best, loss = theta, problem.value(theta)
+) -> tuple[np.ndarray, float, bool]:
+    """Move to the corner nearby, where p residuals vanish, if that lowers the loss.
+
+    Returns
+    -------
+    theta : ndarray of shape (p,)
+    loss : float
+    optimal : bool
+        Whether the corner is a minimum of the loss.
+    """
+    best, loss, moved = theta, problem.value(theta), False
     free = (theta > low) & (theta < high)
-    size = int(free.sum())
-    if not 0 < size <= len(problem.y):
-        return best, loss
+    rows = _independent_rows(problem, theta, free)
+    if len(rows) < max(int(free.sum()), 1):
+        return best, loss, False
     trial = theta.copy()
-    nearest = (problem.predict(theta) - problem.y).abs().argsort()[:size]
     for _ in range(5):
-        rows = problem.jacobian(trial)[nearest].cpu().numpy()[:, free]
-        residual = (problem.predict(trial) - problem.y)[nearest].cpu().numpy()
-        scale = np.linalg.norm(rows, axis=0)
+        slopes = problem.jacobian(trial)[rows].cpu().numpy()[:, free]
+        residual = (problem.predict(trial) - problem.y)[rows].cpu().numpy()
+        scale = np.linalg.norm(slopes, axis=0)
         scale[scale == 0] = 1.0
-        trial[free] -= np.linalg.lstsq(rows / scale, residual, rcond=None)[0] / scale
+        trial[free] -= np.linalg.lstsq(slopes / scale, residual, rcond=None)[0] / scale
         trial = np.clip(trial, low, high)
-        if not np.isfinite(trial).all():
+        trial_loss = problem.value(trial) if np.isfinite(trial).all() else np.inf
+        if trial_loss == np.inf:
             break
-        trial_loss = problem.value(trial)
-        if trial_loss < loss:
-            best, loss = trial.copy(), trial_loss
-    return best, loss
+        if trial_loss <= loss:
+            best, loss, moved = trial.copy(), trial_loss, True
+    return best, loss, moved and _is_optimal(problem, best, rows, free)
+
+
+def _is_optimal(problem: Problem, theta: np.ndarray, rows: list[int], free: np.ndarray) -> bool:
+    """Tell whether the rows at the corner can hold the pull of all others, each by its slope."""
+    raw = problem.predict(theta)
+    weight = problem.weight.cpu().numpy()
+    slopes = problem.jacobian(theta).cpu().numpy()[:, free]
+    scale = np.linalg.norm(slopes, axis=0)
+    slopes = slopes / np.where(scale > 0, scale, 1.0)
+    pull = weight * problem.slopes(raw).cpu().numpy()
+    pull[rows] = 0.0
+    held = np.linalg.lstsq(slopes[rows].T, -slopes.T @ pull, rcond=None)[0] / weight[rows]
+    least, most = (
+        problem.slopes(problem.y + side).cpu().numpy()[rows]
+        for side in (-problem.tiny, problem.tiny)
+    )
+    return bool(((held >= least - 1e-9) & (held <= most + 1e-9)).all())
+
+
+def _independent_rows(problem: Problem, theta: np.ndarray, free: np.ndarray) -> list[int]:
+    """Return the rows of smallest residual whose derivatives are independent."""
+    size = int(free.sum())
+    nearest = (problem.predict(theta) - problem.y).abs().argsort()[: 20 + 10 * size]
+    slopes = problem.jacobian(theta)[nearest].cpu().numpy().astype(np.float64)[:, free]
+    scale = np.linalg.norm(slopes, axis=0)
+    slopes = slopes / np.where(scale > 0, scale, 1.0)
+    basis: list[np.ndarray] = []
+    rows = []
+    for row, slope in zip(nearest.tolist(), slopes, strict=True):
+        rest = slope - sum((slope @ axis) * axis for axis in basis)
+        length = float(np.linalg.norm(rest))
+        if length > 1e-6 * float(np.linalg.norm(slope)):
+            basis.append(rest / length)
+            rows.append(row)
+        if len(rows) == size:
+            break
+    return rows

@@ -131,6 +131,8 @@ class Problem:
 
     def slopes(self, raw: Tensor) -> Tensor:
         """Return the derivative of each row's loss by its prediction, shape (n,)."""
+        if self.loss.canonical:
+            return raw - self.y
         raw = raw.detach().requires_grad_()
         with torch.enable_grad():
             (slope,) = torch.autograd.grad(self._rows(raw).sum(), raw)
@@ -147,9 +149,9 @@ class Problem:
 
     def linearise(self, theta: np.ndarray) -> Linearised | None:
         """Return the problem around `theta`; None where a derivative is not finite."""
-        raw = self.predict(theta)
+        raw, slopes = self.function.linearise(self.x, self.tensor(theta))
         scale = (self.weight * self.curvature(raw)).sqrt()
-        rows = scale[:, None] * self.jacobian(theta)
+        rows = scale[:, None] * slopes
         residual = scale * (raw - self.y)
         if not bool(torch.isfinite(rows).all()):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ _DEFAULT_RATES = {"sgd": 0.1, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.3
 _DEFAULT_RATE = 0.03
 # A loss this many times the first one has diverged.
 _EXPLODED = 1e6
+# Tenths of the default learning rate that are tried when it diverges.
+_RETRIES = 3
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def first_order(
 ) -> Descent:
     """Descend by epochs and return the best point seen.
 
+    Without a learning rate given, one that diverges is followed by a tenth of it.
+
     Parameters
     ----------
     problem : Problem
@@ -84,6 +88,26 @@ def first_order(
         Draws the order of the rows where there are batches.
     after_iteration : callable, optional
     """
+    found = _run(problem, theta, low, high, plan, rng, after_iteration)
+    if plan.learning_rate is not None:
+        return found
+    for _ in range(_RETRIES):
+        if not found.diverged:
+            break
+        plan = replace(plan, learning_rate=plan.rate / 10)
+        found = _run(problem, theta, low, high, plan, rng, after_iteration)
+    return found
+
+
+def _run(
+    problem: Problem,
+    theta: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    plan: StepPlan,
+    rng: np.random.RandomState,
+    after_iteration: AfterIteration | None,
+) -> Descent:
     run = _Run(problem, theta, low, high, plan)
     loss = problem.value(theta)
     found = Descent(theta, loss, curve=[loss])
@@ -199,5 +223,5 @@ def _scales(problem: Problem, theta: np.ndarray, loss: float) -> np.ndarray:
     known = (curvature > 0) & (loss > 0)
     sizes = np.sqrt(2 * loss / np.where(known, curvature, 1.0))
     # A parameter that hardly matters at the start may matter soon.
-    limit = np.where(theta != 0, 1e3 * np.abs(theta), np.inf)
+    limit = np.where(theta != 0, 10 * np.abs(theta), np.inf)
     return np.where(known, np.minimum(sizes, limit), fallback)

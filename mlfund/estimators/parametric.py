@@ -231,7 +231,8 @@ Loss, default="mse"
         device, dtype = fitting.place(self)
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         y = y.astype(np.float64, copy=False)
-        kept, weight = _weights(X, sample_weight)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        kept = weight > 0
         function = ParametricFunction(self.function, self.start)
         low, high = read_bounds(function, self.bounds)
         rng = check_random_state(self.random_state)
@@ -251,7 +252,7 @@ Loss, default="mse"
             problem = Problem(function, loss, x, target, weights)
             ignored = self._check_function(function, x, problem.tensor(starts[0]))
             best, descents = fitting.best_descent(problem, starts, low, high, plan, rng, after)
-            self._publish(problem, best, descents, low, high, told_loss, ignored)
+            self._publish(problem, starts, best, descents, low, high, told_loss, ignored)
         self.solver_, self.device_ = plan.solver, str(device)
         self._starts = np.array(starts)
         self._warn(descents[best])
@@ -281,13 +282,13 @@ Loss, default="mse"
             )
         return [label for name in ignored for label in function.labels_of(name)]
 
-    def _publish(self, problem, best, descents, low, high, told_loss, ignored) -> None:
+    def _publish(self, problem, starts, best, descents, low, high, told_loss, ignored) -> None:
         found, function = descents[best], problem.function
         self._theta = found.theta
         self._labels = function.labels
         self._at_bound = (found.theta <= low) | (found.theta >= high)
         self.parameters_ = _plain(function.unpack(found.theta))
-        uncertainty = measure(problem, found.theta, ~self._at_bound)
+        uncertainty = measure(problem, found.theta, starts[best], ~self._at_bound)
         self.covariance_ = uncertainty.covariance
         self.residual_std_ = uncertainty.residual_std
         self.degrees_of_freedom_ = uncertainty.degrees_of_freedom
@@ -331,15 +332,6 @@ Loss, default="mse"
                 UserWarning,
                 stacklevel=4,
             )
-
-
-def _weights(X, sample_weight):
-    """Return which rows count, and all weights as an array."""
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    kept = weight > 0
-    if not kept.any():
-        raise ValueError("all sample weights are zero: give at least one row a weight above 0.")
-    return kept, weight
 
 
 def _plain(values: dict) -> dict:
