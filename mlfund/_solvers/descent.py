@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlfund._solvers.problem import Point, Problem
-from mlfund._solvers.search import SLOPE_FRACTION, Line, exact_search
+from mlfund._solvers.search import Line, exact_search
 from mlfund._solvers.stopping import Outcome, Stopping
+
+# A full step is taken when the slope there is at most this part of the slope at zero.
+WHOLE_FRACTION = 0.5
 
 
 class Direction(Protocol):
@@ -64,7 +67,7 @@ def minimise(
         curve = [problem.value(point.V, point.Z)]
         done_before, t = n_iter, 0.0
         while (status := stopping.status(point.G, n_iter)) is None:
-            new, t = _advance(problem, point, direction, whole_first=t == 1.0)
+            new, t = _advance(problem, point, direction, whole_first=0.7 <= t <= 1.4)
             if new is None:
                 status = "rounding"
                 break
@@ -102,18 +105,18 @@ def _advance(
     """Return the next point and the step; None when no direction at hand goes down any more.
 
     With `whole_first` the step 1 is tried by a full evaluation there, which reads X once
-    for margins and gradient; it is taken on the terms of the line search.
+    for margins and gradient. It is taken on easier terms than those of the line search,
+    which would cost a third pass; both make sure that the objective fell.
     """
     while True:
         D = direction.propose(point)
-        Zp = None
         if whole_first and problem.fused:
             slope = float(np.vdot(point.G, D))
             new = problem.point(point.V + D)
-            if slope < 0 and abs(float(np.vdot(new.G, D))) <= -SLOPE_FRACTION * slope:
+            if slope < 0 and abs(float(np.vdot(new.G, D))) <= -WHOLE_FRACTION * slope:
                 return new, 1.0
-            Zp = new.Z - point.Z
-        line = Line(problem, point, D, Zp)
+        # Not from a difference of margins: its rounding would exceed the last slopes.
+        line = Line(problem, point, D)
         found = exact_search(line)
         if found is not None:
             t, Z, P = found

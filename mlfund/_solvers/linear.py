@@ -55,7 +55,7 @@ MULTINOMIAL_REFRESH = (0, 5, 15, 40, 80, 160)
 IN_SINGLE = (PRECONDITIONED, PLAIN, DUAL_COORDINATE, GRADIENT_DESCENT, NESTEROV)
 SINGLE_PATIENCE = 3
 # Pairs of L-BFGS beside a Hessian of each contrast, which costs more than they do.
-CONTRAST_MEMORY = 20
+CONTRAST_MEMORY = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,7 +288,8 @@ def _direction(problem: Problem, solver: str, rng) -> Direction:
         return LBFGS(DiagonalHessian(problem), refresh_at=refresh_at)
     if k == 1 or k * p * p > LARGEST_INVERSES or problem.design.sparse:
         return LBFGS(SampledHessian(problem, rng), refresh_at=refresh_at)
-    return LBFGS(RotatedHessian(problem, rng), memory=CONTRAST_MEMORY, refresh_at=refresh_at)
+    metric = RotatedHessian(problem, rng)
+    return LBFGS(metric, memory=CONTRAST_MEMORY, refresh_at=metric.refresh_at)
 
 
 def _balanced(V: NDArray, problem: Problem) -> NDArray:

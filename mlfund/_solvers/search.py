@@ -23,13 +23,11 @@ class Line:
     point : Point
     D : ndarray of shape (k, p)
         The direction; its margins take one pass over X.
-    Zp : ndarray of shape (k, n), optional
-        These margins, where they are known.
     """
 
-    def __init__(self, problem: Problem, point: Point, D: NDArray, Zp: NDArray | None = None):
+    def __init__(self, problem: Problem, point: Point, D: NDArray):
         self.problem, self.point, self.D = problem, point, D
-        self.Zp = problem.design.margins(D) if Zp is None else Zp
+        self.Zp = problem.design.margins(D)
         penalised = problem.l2 * D
         self._linear = float(np.vdot(penalised, point.V))
         self._quadratic = float(np.vdot(penalised, D))
