@@ -40,7 +40,7 @@ LARGEST_FACTOR = 4000
 DIRECT_COLUMNS = 300
 DIRECT_FLOP = 2e10
 # Rows a column from which the path of the homotopy is short.
-HOMOTOPY_ROWS = 30
+HOMOTOPY_ROWS = 60
 # Huber's delta, relative to the median residual of the constant, from which few rows are
 # curved at the start, but nearly all at the optimum where the columns explain something.
 NARROW = 0.5
