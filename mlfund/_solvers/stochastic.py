@@ -72,12 +72,19 @@ class Settings:
     tol: float = 1e-4
     n_iter_no_change: float = 5
 
-    def rows_of_batch(self, n: int) -> int:
-        """Return the rows of a batch for n rows in all."""
-        if self.batch_size is None:
-            # Some hundred steps an epoch, in batches that the products can use.
-            return int(min(n, np.clip(2 ** round(math.log2(max(n, 1) / 100)), 16, 256)))
-        return int(min(self.batch_size, n))
+
+def rows_of_batch(batch_size: float | None, n: int) -> int:
+    """Return the rows of a batch for n rows in all; None chooses, infinity is all of them.
+
+    Examples
+    --------
+    >>> rows_of_batch(None, 150), rows_of_batch(None, 6_000), rows_of_batch(math.inf, 150)
+    (16, 64, 150)
+    """
+    if batch_size is None:
+        # Some hundred steps an epoch, in batches that the products can use.
+        return int(min(n, np.clip(2 ** round(math.log2(max(n, 1) / 100)), 16, 256)))
+    return int(min(batch_size, n))
 
 
 @dataclass(frozen=True)
@@ -236,7 +243,7 @@ class Training:
         rng : RandomState
             Draws the order of the rows.
         """
-        batch_size = self.settings.rows_of_batch(rows.n)
+        batch_size = rows_of_batch(self.settings.batch_size, rows.n)
         if self.progress.learning_rate is None:
             self.progress.learning_rate = base_learning_rate(self, rows, batch_size)
         order = None

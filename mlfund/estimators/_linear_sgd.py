@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from mlfund._check import check_choice, check_fraction, check_positive
-from mlfund._solvers.stochastic import Outcome, Settings, Training, minimise
+from mlfund._check import check_choice, check_fraction, check_positive, limited_threads
+from mlfund._solvers.stochastic import Outcome, Settings, Training, minimise, rows_of_batch
 from mlfund.folds import FoldPlan
 from mlfund.losses import Loss
 from mlfund.optimizers import get_optimizer
@@ -29,6 +29,8 @@ from mlfund.schedules import SCHEDULES, Adaptive, get_schedule
 # Standardised columns are nearly flat after some tens of epochs; on 40 real tables dividing
 # by 3 after 4 stale epochs came nearest to the optimum within 100 epochs.
 PATIENCE = 4
+# Epochs of few steps count for less: stale are at least as many steps.
+STALE_STEPS = 40
 # A score on few rows is flat for longer before it rises again.
 PATIENCE_ON_SCORE = 10
 DIVISOR = 3.0
@@ -37,13 +39,15 @@ SMALLEST_SHARE = 1e-3
 VALIDATION_FRACTION = 0.1
 
 
-def settings_of(estimator: Any, *, streaming: bool = False) -> Settings:
+def settings_of(estimator: Any, rows: int, *, streaming: bool = False) -> Settings:
     """Return how an estimator with the parameters `DESCENT` wants to descend.
 
     Parameters
     ----------
     estimator : estimator
         With `max_iter` and `tol` beside the parameters in `DESCENT`.
+    rows : int
+        Rows of an epoch.
     streaming : bool, default=False
         Whether for `partial_fit`, where without other wishes AdaGrad runs at its base rate:
         its steps shrink by themselves, however long the stream.
@@ -59,7 +63,9 @@ def settings_of(estimator: Any, *, streaming: bool = False) -> Settings:
     rate = estimator.learning_rate_init
     if rate is not None:
         check_positive("learning_rate_init", rate)
-    usual = PATIENCE_ON_SCORE if estimator.early_stopping else PATIENCE
+    batch_size = _batch_size(estimator.batch_size)
+    steps = -(-rows // rows_of_batch(batch_size, rows))
+    usual = PATIENCE_ON_SCORE if estimator.early_stopping else max(PATIENCE, STALE_STEPS // steps)
     patience = _patience(estimator.n_iter_no_change, usual)
     schedule = estimator.schedule
     if schedule is None and streaming:
@@ -72,7 +78,7 @@ def settings_of(estimator: Any, *, streaming: bool = False) -> Settings:
         optimizer=get_optimizer(optimizer),
         schedule=get_schedule(schedule),
         learning_rate_init=None if rate is None else float(rate),
-        batch_size=_batch_size(estimator.batch_size),
+        batch_size=batch_size,
         shuffle=estimator.shuffle is not False,
         max_iter=int(estimator.max_iter),
         tol=float(estimator.tol),
@@ -161,7 +167,7 @@ def train(
     outcome : Outcome
         For `warn_of`.
     """
-    settings = settings_of(estimator)
+    settings = settings_of(estimator, X.shape[0])
     score = None
     held_out = None
     if estimator.early_stopping:
@@ -183,7 +189,9 @@ def train(
         def told(objective: float) -> bool:
             return after_epoch(training, objective)
 
-    outcome = minimise(training, X, y, weight, rng=rng, score=score, after_epoch=told)
+    # Of torch on the CPU only the loss of each epoch is asked: no work for a second thread.
+    with limited_threads(0.0):
+        outcome = minimise(training, X, y, weight, rng=rng, score=score, after_epoch=told)
     return training, outcome
 
 
@@ -229,7 +237,7 @@ def stream(
     training = Training(
         loss,
         k,
-        settings_of(estimator, streaming=True),
+        settings_of(estimator, X.shape[0], streaming=True),
         intercept=bool(estimator.fit_intercept),
         dtype=X.dtype if state is None else state["V"].dtype,
         device=device,
@@ -242,7 +250,7 @@ def stream(
     l2, l1 = strengths(seen + (X.shape[0] if weight is None else float(weight.sum())))
     training.look_at(X, weight, l2=l2, l1=l1)
     rows = training.rows(X, y if y.dtype.kind == "i" else y.astype(training.dtype), weight)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with limited_threads(0.0), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         objective = training.objective(rows)
         training.epoch(rows, rng)
     if not (math.isfinite(objective) and training.is_finite()):

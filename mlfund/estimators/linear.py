@@ -98,8 +98,8 @@ class LogisticRegression(
         With solver "sgd": whether each epoch draws a new order of the rows; None does.
     n_iter_no_change : int, inf or None, default=None
         With solver "sgd": epochs in a row without an improvement of `tol` that are borne
-        before the default schedule divides the learning rate, or others end; None is 4, and
-        10 with `early_stopping`.
+        before the default schedule divides the learning rate, or others end; None is 4 (more
+        where an epoch has few steps), and 10 with `early_stopping`.
     early_stopping : bool or None, default=None
         With solver "sgd": whether to hold out rows, watch the accuracy on them, and keep the
         best weights.
