@@ -16,6 +16,10 @@ from mlfund._solvers.stopping import Outcome, Stopping
 WHOLE_FRACTION = 0.5
 
 
+# At the end an earlier point is preferred whose gradient is this much smaller.
+FLATTER = 1e-2
+
+
 class Direction(Protocol):
     """Where to go from a point; what the loop asks of NewtonCholesky, LBFGS and others."""
 
@@ -66,7 +70,9 @@ def minimise(
         point = problem.point(start)
         curve = [problem.value(point.V, point.Z)]
         done_before, t = n_iter, 0.0
+        flattest = point
         while (status := stopping.status(point.G, n_iter)) is None:
+            flattest = point if stopping.improved else flattest
             new, t = _advance(problem, point, direction, whole_first=0.7 <= t <= 1.4)
             if new is None:
                 status = "rounding"
@@ -78,6 +84,10 @@ def minimise(
             if after_iteration is not None and after_iteration(point):
                 status = "stopped"
                 break
+        if status == "rounding" and stopping.best < FLATTER * np.abs(point.G).max():
+            # Steps in the noise may lead away from a point as good as rounding allows.
+            point = flattest
+            curve[-1] = problem.value(point.V, point.Z)
         size = stopping.measure(point.G)
         if status == "converged" and n_iter > done_before:
             point = _last_step(problem, point, direction)
@@ -122,4 +132,17 @@ def _advance(
             t, Z, P = found
             return problem.point(point.V + t * D, Z, P), t
         if not direction.restart():
-            return None, 0.0
+            return _steepest(problem, point)
+
+
+def _steepest(problem: Problem, point: Point) -> tuple[Point | None, float]:
+    """Return the next point and the step down the gradient, in the units of the penalty.
+
+    The last resort: rounding can turn a metric of tremendous condition indefinite.
+    """
+    D = -point.G / (problem.loss.curvature_bound + problem.l2)
+    found = exact_search(Line(problem, point, D))
+    if found is None:
+        return None, 0.0
+    t, Z, P = found
+    return problem.point(point.V + t * D, Z, P), 0.0

@@ -21,9 +21,10 @@ def column_statistics(X, row_weights, centred: bool) -> tuple[NDArray, NDArray, 
         centre, scale = _sparse_moments(X, row_weights, centred)
     else:
         centre, scale = _dense_moments(X, row_weights, centred)
-    # The rounding of a mean leaves a constant column with a spread of a few ulp.
+    # The rounding of a mean leaves a constant column with a spread of a few ulp; a weight in
+    # units of a denormal spread would overflow.
     rounding = 8 * np.finfo(X.dtype).eps * np.abs(centre)
-    dead = ~(scale > rounding)
+    dead = ~(scale > np.maximum(rounding, np.finfo(np.float64).tiny))
     return np.where(dead, 0.0, centre) if centred else centre, np.where(dead, 1.0, scale), dead
 
 

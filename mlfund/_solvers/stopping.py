@@ -14,6 +14,8 @@ FLOOR_ULP = 16
 # Near the floor, iterations without a smaller gradient after which rounding is the cause.
 PATIENCE = 20
 NEAR_FLOOR = 1e3
+# Offsets of columns, in their spreads, that excuse larger gradients.
+FURTHEST_OFFSET = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Stopping:
     patience : int
         Iterations without a smaller gradient, near the floor of the arithmetic, that are
         taken for rounding.
+
+    Attributes
+    ----------
+    best : float
+        The largest entry of the smallest gradient so far, in standardised columns.
     """
 
     def __init__(self, problem: Problem, tol: float, max_iter: int, patience: int = PATIENCE):
@@ -72,8 +79,17 @@ class Stopping:
         self.patience = patience
         self._units = 1.0 / np.sqrt(1.0 + problem.l2)
         self._floor = FLOOR_ULP * float(np.finfo(problem.design.dtype).eps)
-        self._best = np.inf
+        # Columns far from zero lose digits when they are centred.
+        design = problem.design
+        offset = float((np.abs(design.centre) / design.scale).max(initial=1.0))
+        self._near_floor = NEAR_FLOOR * self._floor * min(offset, FURTHEST_OFFSET)
+        self.best = np.inf
         self._since_best = 0
+
+    @property
+    def improved(self) -> bool:
+        """Whether the gradient last looked at was the smallest so far, in standardised columns."""
+        return self._since_best == 0
 
     def measure(self, G: NDArray) -> float:
         """Return the number that is compared with `tol`."""
@@ -91,10 +107,10 @@ class Stopping:
                 "weights; rescale the columns of X (for example with StandardScaler)."
             )
         standardised = float(np.abs(G * self._units).max())
-        self._since_best = 0 if standardised < self._best else self._since_best + 1
-        self._best = min(standardised, self._best)
-        if self._best <= self._floor:
+        self._since_best = 0 if standardised < self.best else self._since_best + 1
+        self.best = min(standardised, self.best)
+        if self.best <= self._floor:
             return "rounding"
-        if self._since_best >= self.patience and self._best <= NEAR_FLOOR * self._floor:
+        if self._since_best >= self.patience and self.best <= self._near_floor:
             return "rounding"
         return "max_iter" if n_iter >= self.max_iter else None
