@@ -106,7 +106,7 @@ class Grid:
             solver=self.terms.solver,
             start=start,
         )
-        W, b = found.W, found.b
+        W, b = found.W, zero_sum(found.b, self.terms)
         if fit.scale is not None:
             W = W / fit.scale[fold]
             b = b - W @ fit.mean[fold]
@@ -135,3 +135,11 @@ class Grid:
         if rows.n_classes == 2:
             return X, BinaryLoss(code.astype(X.dtype), relative)
         return X, MultinomialLoss(code, rows.n_classes, relative, X.dtype)
+
+
+def zero_sum(b: NDArray, terms: Terms) -> NDArray:
+    """Return free intercepts of several classes with sum zero, as scikit-learn gives them.
+
+    The softmax does not see what they have in common.
+    """
+    return b - b.mean() if len(b) > 1 and terms.of_intercept is None else b

@@ -372,6 +372,8 @@ class LogisticRegressionCV(
                 after_iteration=report,
             )
             W, b = fit.W, fit.b
+            if len(b) > 1:  # the softmax does not see what the intercepts have in common
+                b = b - b.mean()
             self._tell(f"C={best.C:.6g} refitted on all rows in {fit.n_iter} iterations")
             if fit.status == "max_iter":
                 self._warn_of_max_iter(1, 1)
