@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from mlfund._solvers.choice import COORDINATE, PLAIN, PRECONDITIONED, PROXIMAL, SAMPLED_COLUMNS
+from mlfund._solvers.choice import (
+    COORDINATE,
+    DUAL_COORDINATE,
+    PLAIN,
+    PRECONDITIONED,
+    PROXIMAL,
+    SAMPLED_COLUMNS,
+)
 
 # Loops over single coordinates: one after the other, a device is of no use to them.
-CPU_SOLVERS = (COORDINATE, "dual-coordinate")
+CPU_SOLVERS = (COORDINATE, DUAL_COORDINATE)
+# Runs on a device when asked to; its steps on a few rows are shorter than their launches.
+SHORT_STEPS = "sgd"
 # Entries of X times outputs from which device="auto" takes the accelerator. Reasoned, not
 # measured: a dense fit on one core costs some 5 ns an entry and output (15 iterations of two
 # passes at 20 GB/s; several classes need more iterations at fewer bytes each), copying an
@@ -17,7 +26,8 @@ def device_pays(n: int, d: int, k: int, *, sparse: bool, solver: str | None = No
     """Whether a fit of this size goes to an accelerator when the user leaves it open.
 
     Sparse data stay on the CPU: reading them is bound by the latency of memory, and the
-    copy of the transpose that a device needs costs more than a fit.
+    copy of the transpose that a device needs costs more than a fit. So do the short steps of
+    stochastic descent.
 
     Examples
     --------
@@ -26,7 +36,9 @@ def device_pays(n: int, d: int, k: int, *, sparse: bool, solver: str | None = No
     >>> device_pays(60_000, 784, 10, sparse=False)
     True
     """
-    return not sparse and solver not in CPU_SOLVERS and float(n) * d * k >= AUTO_WORK
+    if sparse or solver in (*CPU_SOLVERS, SHORT_STEPS):
+        return False
+    return float(n) * d * k >= AUTO_WORK
 
 
 def choose_on_device(n: int, p: int, *, l1: bool) -> str:

@@ -58,7 +58,7 @@ def computing_on(device: torch.device, X) -> Iterator[None]:
     found = matmul.fp32_precision
     matmul.fp32_precision = "ieee"
     try:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        with torch.autocast(device.type, enabled=False):
             yield
     except RuntimeError as error:
         if not (isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)):

@@ -112,6 +112,11 @@ def accelerator(device, X, k: int, solver: str | None = None):
     """Return the torch device to fit on, or None for numpy on the CPU, without torch.
 
     "auto" takes an accelerator where a fit of k outputs by this solver pays.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device, or it lacks the arithmetic that the solver needs.
     """
     named = device if isinstance(device, str) else None
     if device is None or named == "cpu":
@@ -119,6 +124,11 @@ def accelerator(device, X, k: int, solver: str | None = None):
     if named == "auto" and not device_pays(*X.shape, k, sparse=sp.issparse(X), solver=solver):
         return None
     resolved = resolve_device(device)
+    if resolved.type == "mps" and solver == SGD and X.dtype == np.float64:
+        raise ValueError(
+            "device='mps' computes in float32 only, and solver='sgd' computes in the dtype of X, "
+            "float64; give X in float32, or leave device unset."
+        )
     return None if resolved.type == "cpu" else resolved
 
 

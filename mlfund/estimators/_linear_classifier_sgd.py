@@ -99,7 +99,7 @@ class StochasticClassifierMixin:
         )
         known = self._stream_classes(y, classes, first=state is None)
         rows = make_rows(X, y, known, self.class_weight, sample_weight)
-        device = accelerator(self.device, rows.X, rows.loss.k)
+        device = accelerator(self.device, rows.X, rows.loss.k, SGD)
         weights = _weights(rows)
         training = sgd.stream(
             self,

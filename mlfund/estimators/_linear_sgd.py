@@ -10,6 +10,7 @@ here, once `_linear_arguments.check_descent` let them pass:
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Callable
@@ -190,9 +191,18 @@ def train(
             return after_epoch(training, objective)
 
     # Of torch on the CPU only the loss of each epoch is asked: no work for a second thread.
-    with limited_threads(0.0):
+    with _computing_on(device, X), limited_threads(0.0):
         outcome = minimise(training, X, y, weight, rng=rng, score=score, after_epoch=told)
     return training, outcome
+
+
+def _computing_on(device: Any, X: Any) -> contextlib.AbstractContextManager[None]:
+    """Keep products on a device precise, and name the cure where its memory is full."""
+    if device is None:
+        return contextlib.nullcontext()
+    from mlfund._solvers.torch_device import computing_on
+
+    return computing_on(device, X)
 
 
 def stream(
@@ -249,8 +259,10 @@ def stream(
     X = X.astype(training.dtype, copy=False)
     l2, l1 = strengths(seen + (X.shape[0] if weight is None else float(weight.sum())))
     training.look_at(X, weight, l2=l2, l1=l1)
-    rows = training.rows(X, y if y.dtype.kind == "i" else y.astype(training.dtype), weight)
-    with limited_threads(0.0), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    y = y if y.dtype.kind == "i" else y.astype(training.dtype)
+    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    with _computing_on(device, X), limited_threads(0.0), quiet:
+        rows = training.rows(X, y, weight)
         objective = training.objective(rows)
         training.epoch(rows, rng)
     if not (math.isfinite(objective) and training.is_finite()):

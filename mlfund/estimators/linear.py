@@ -106,7 +106,8 @@ class LogisticRegression(
     validation_fraction : float or None, default=None
         Share of the rows held out, stratified by class; None is 0.1.
     device : {"cpu", "cuda", "cuda:N", "mps", "auto"} or None, default=None
-        Where to fit; None is the CPU. `predict` always runs on the CPU.
+        Where to fit; None is numpy on the CPU, "auto" an accelerator where dense X with n d k
+        from 1e8 on makes it worth the copy. `predict` always runs on the CPU.
 
     Attributes
     ----------
@@ -134,13 +135,17 @@ class LogisticRegression(
     ------
     ValueError
         If a parameter is out of range or does not go with another, if there is only one
-        class, if "liblinear" meets three classes, or if all weights are zero.
+        class, if "liblinear" meets three classes, if all weights are zero, or if the device
+        is not there or the solver runs on the CPU only.
+    MemoryError
+        If the device has too little memory.
 
     Warns
     -----
     ConvergenceWarning
         If `max_iter` was reached first, or if without penalty the classes are separable,
-        so that no finite optimum exists.
+        so that no finite optimum exists, or if `tol` asks for more digits than a device without
+        float64 has.
 
     See Also
     --------
@@ -252,6 +257,11 @@ class LogisticRegression(
         )
         self.classes_ = self._check_classes(y)
         rows = make_rows(X, y, self.classes_, self.class_weight, sample_weight)
+        if rows.loss.target.min() == rows.loss.target.max():
+            raise ValueError(
+                "sample_weight and class_weight leave rows of one class only: all others have "
+                "weight zero. Give rows of at least 2 classes a weight above zero."
+            )
         context = self._init_callback_context(max_subtasks=self.max_iter)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         told = {"X": X, "y": y, "metadata": metadata}

@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from mlfund import LogisticRegression
-from mlfund._solvers import torch_design, torch_losses, torch_solve
+from mlfund._solvers import stochastic_device, torch_design, torch_losses, torch_solve
 from mlfund._solvers.device_choice import AUTO_WORK
 from mlfund.estimators import _linear_arguments
 from mlfund.estimators import linear as linear_module
@@ -114,7 +114,8 @@ def test_auto_goes_by_the_work(monkeypatch):
     assert chosen(large[1:], 1) is None
     assert chosen(large[: n // 9], 10) == there
     assert chosen(wide, 1) is None
-    assert chosen(large, 1, "coordinate") is None
+    for solver in ("coordinate", "dual-coordinate", "sgd"):
+        assert chosen(large, 1, solver) is None
     assert _linear_arguments.accelerator("cuda", large[:5], 1) == there
 
 
@@ -132,6 +133,13 @@ def test_a_device_that_is_not_there(device):
         LogisticRegression(device=device).fit(X, y)
 
 
+def test_float64_steps_are_refused_where_there_is_no_float64(monkeypatch):
+    monkeypatch.setattr(_linear_arguments, "resolve_device", lambda name: torch.device("mps"))
+    X, y = table(2)
+    with pytest.raises(ValueError, match=r"device='mps'.*solver='sgd'.*give X in float32"):
+        LogisticRegression(solver="sgd", device="mps").fit(X, y)
+
+
 def test_the_rounding_of_float32_is_warned_of(stand_in, monkeypatch):
     for module in (torch_solve, torch_design, torch_losses):
         monkeypatch.setattr(module, "widest", lambda device: torch.float32)
@@ -144,12 +152,14 @@ def test_the_rounding_of_float32_is_warned_of(stand_in, monkeypatch):
         model.set_params(tol=1e-4).fit(X, y)
 
 
-def test_full_memory_leaves_the_model_unfitted(stand_in, monkeypatch):
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd"])
+def test_full_memory_leaves_the_model_unfitted(stand_in, monkeypatch, solver):
     def full(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(torch_solve, "problem_on", full)
-    model, (X, y) = LogisticRegression(device="cuda"), table(2)
+    monkeypatch.setattr(stochastic_device, "DeviceRows", full)
+    model, (X, y) = LogisticRegression(solver=solver, device="cuda"), table(2)
     with pytest.raises(MemoryError, match=r"device='cpu' has too little.*float32.*device='cpu'"):
         model.fit(X, y)
     assert not hasattr(model, "coef_")
