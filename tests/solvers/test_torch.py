@@ -1,5 +1,8 @@
 """The torch backend, on torch's CPU device, against numpy's."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -245,3 +248,29 @@ def test_float64_rows_cross_over_once():
     np.testing.assert_allclose(single.X, exact.X, rtol=1e-6)
     assert single.astype(np.float64) is exact
     assert exact.astype(np.float64) is exact
+
+
+def test_the_memory_of_a_device_is_given_back_at_once(monkeypatch):
+    """Nothing waits for the garbage collector: the next fit may need the room."""
+    kept = []
+
+    class Watched(TorchDesign):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            kept.append(weakref.ref(self))
+
+        def astype(self, dtype):
+            other = super().astype(dtype)
+            kept.append(weakref.ref(other))
+            return other
+
+    monkeypatch.setattr(torch_solve, "TorchDesign", Watched)
+    gc.collect()
+    gc.disable()
+    try:
+        for k, solver in ((2, None), (3, None), (3, "newton"), (2, "nesterov"), (2, "proximal")):
+            fit(*data(k=k), solver=solver, after_iteration=lambda W, b: False)
+        assert len(kept) > 5
+        assert [there() for there in kept] == [None] * len(kept)
+    finally:
+        gc.enable()
