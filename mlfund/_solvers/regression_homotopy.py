@@ -137,9 +137,11 @@ class Homotopy:
                 status = "rounding"
             else:
                 state, width, status = self._narrow(state, width)
+        missing = self._missing(state, null)
         if status == "converged" and not self.last_width:
+            # The objective falls, so the bound stays one.
             state = self._last_step(state, width)
-        return Path(state.v, status, len(self._curve) - 1, self._missing(state, null), self._curve)
+        return Path(state.v, status, len(self._curve) - 1, missing, self._curve)
 
     def _last_step(self, state: State, width: float) -> State:
         """Go on along the straight path: near the end one step wins all the digits left."""

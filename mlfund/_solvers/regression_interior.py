@@ -32,10 +32,12 @@ from mlfund._solvers.regression_kinks import KinkedProblem
 
 # Of the way to the boundary.
 STEP_FRACTION = 0.995
-# Where the variables start, in units of the spread of the targets.
+# Where the variables start, in units of the mean residual.
 FIRST_PART = 0.1
-# Iterations without a smaller gap after which rounding is the cause.
-PATIENCE = 30
+# Iterations without smaller products after which rounding is the cause.
+PATIENCE = 10
+# Products of this size, relative to the objective, are rounding.
+ROUNDING = 1e-15
 
 
 class _Kinks:
@@ -43,14 +45,15 @@ class _Kinks:
 
     def __init__(self, e: NDArray, low: float, high: float, weights, width: float = 0.0):
         self.weights, self.low, self.high, self.width = weights, low, high, width
-        self.u = np.maximum(e, 0.0) + FIRST_PART
-        self.m = np.maximum(-e, 0.0) + FIRST_PART
+        part = FIRST_PART * (float(np.abs(e).mean()) if e.any() else 1.0)
+        self.u, self.m = np.maximum(e, 0.0) + part, np.maximum(-e, 0.0) + part
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
-        self.a = middle + 0.9 * half * np.clip(e / FIRST_PART, -1.0, 1.0)
+        self.a = middle + 0.9 * half * np.clip(e / part, -1.0, 1.0)
+        # Variables of their own: as differences they would lose their digits near zero.
+        self.s, self.t = self.a - low, high - self.a
 
     def products(self) -> float:
         """Return the weighted sum of the products that vanish at the optimum."""
-        self.s, self.t = self.a - self.low, self.high - self.a
         return float(np.sum(self.weights * (self.u * self.t + self.m * self.s)))
 
     def linearise(self, e: NDArray) -> None:
@@ -93,6 +96,8 @@ class _Kinks:
         """Take the step."""
         self.u = self.u + of_parts * self.du
         self.m = self.m + of_parts * self.dm
+        self.s = self.s + of_slopes * self.da
+        self.t = self.t - of_slopes * self.da
         self.a = self.a + of_slopes * self.da
 
 
@@ -125,24 +130,27 @@ class InteriorPoint:
         rows = _Kinks(z - problem.y, problem.low, problem.high, problem.weights, self.last_width)
         kinks = _Kinks(v[penalised], -1.0, 1.0, problem.l1[penalised])
         curve = [problem.value(z - problem.y, v, self.last_width)]
-        null, best, status, since = max(curve[0], np.finfo(float).tiny), None, None, 0
+        null, best, status = max(curve[0], np.finfo(float).tiny), None, None
+        since, least = 0, np.inf
         while True:
             products = rows.products() + kinks.products()
             g = problem.design.pull_back((rows.a * problem.weights)[None])[0] + problem.l2 * v
             g[penalised] += kinks.weights * kinks.a
             gap = rows.gap(z - problem.y) + kinks.gap(v[penalised])
             gap = (gap + problem.infeasibility(g, v)) / max(curve[-1], 1e-10 * null)
-            if best is None or gap < best[0]:
-                best, since = (gap, v), 0
-            since += 1
+            # v is feasible whatever it is: the least objective is the best point met.
+            if best is None or curve[-1] < best[0]:
+                best = (curve[-1], v, gap)
+            since = 0 if products < least else since + 1
+            least = min(least, products)
             if gap <= self.tol:
-                status = "converged"
-            elif since > PATIENCE or not products > 0:
+                status, best = "converged", (curve[-1], v, gap)
+            elif since > PATIENCE or products <= ROUNDING * max(curve[-1], 1e-10 * null):
                 status = "rounding"
             elif len(curve) > self.max_iter:
                 status = "max_iter"
             if status is not None:
-                return Path(best[1], status, len(curve) - 1, best[0], curve)
+                return Path(best[1], status, len(curve) - 1, best[2], curve)
             dv, dz, steps = self._step(rows, kinks, z - problem.y, v, penalised, g, products)
             rows.move(*steps)
             kinks.move(*steps)

@@ -51,7 +51,8 @@ class RegressionTask:
         scaled = dataclasses.replace(
             self, l1=self.l1 / spread, low=self.low / spread, high=self.high / spread
         )
-        return scaled, spread**2
+        with np.errstate(over="ignore"):
+            return scaled, float(np.square(spread))
 
 
 @dataclasses.dataclass(frozen=True)
