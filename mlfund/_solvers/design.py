@@ -41,6 +41,8 @@ class Design:
         Whether there is a constant column; it comes last.
     centred : bool
         Whether the columns are centred (needs an intercept that is not penalised).
+    every_row : bool
+        Whether all rows tell the centre and scale of dense columns, not a sample.
 
     Attributes
     ----------
@@ -59,7 +61,7 @@ class Design:
     # Whether margins and the like live on a device.
     elsewhere = False
 
-    def __init__(self, X, row_weights, *, intercept: bool, centred: bool):
+    def __init__(self, X, row_weights, *, intercept: bool, centred: bool, every_row: bool = False):
         self.X = X
         self.sparse = sp.issparse(X)
         self.fused = not self.sparse
@@ -68,7 +70,9 @@ class Design:
         self.row_weights = row_weights
         self.n, self.d = X.shape
         self.p = self.d + intercept
-        self.centre, self.scale, self.dead = column_statistics(X, row_weights, centred)
+        self.centre, self.scale, self.dead = column_statistics(
+            X, row_weights, centred, every_row=every_row
+        )
         self._set_products(X)
 
     def _set_products(self, X) -> None:

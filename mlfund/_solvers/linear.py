@@ -29,6 +29,7 @@ from mlfund._solvers.dual import minimise_with_dual
 from mlfund._solvers.gradient import SteepestDescent
 from mlfund._solvers.losses import BinaryLoss
 from mlfund._solvers.metrics import DiagonalHessian, SampledHessian
+from mlfund._solvers.moments import SAMPLE_ROWS
 from mlfund._solvers.nesterov import NesterovSteps
 from mlfund._solvers.problem import Problem
 from mlfund._solvers.proximal import ProximalSteps, minimise_nonsmooth
@@ -120,19 +121,19 @@ class Fit:
     n_passes: int = 0
 
 
-def make_problem(X, loss, penalty: Penalty, *, intercept: bool) -> Problem:
+def make_problem(X, loss, penalty: Penalty, *, intercept: bool, every_row: bool = False) -> Problem:
     """Return the problem in standardised coordinates.
 
     The columns are centred when the intercept is free, which changes nothing but the
-    coordinates; a penalised intercept must stay what it is.
+    coordinates; a penalised intercept must stay what it is. `every_row` is as for `Design`.
     """
     centred = intercept and penalty.of_intercept is None
-    design = Design(X, loss.weights, intercept=intercept, centred=centred)
+    design = Design(X, loss.weights, intercept=intercept, centred=centred, every_row=every_row)
     # A column in units so tiny that its penalty overflows has a weight of zero.
     strength = max(penalty.l2, penalty.l1)
     design.freeze(np.sqrt(strength / LARGEST_PENALTY) >= design.scale)
     l2, l1 = np.zeros(design.p), np.zeros(design.p)
-    l2[: design.d] = np.where(design.dead, 1.0, penalty.l2 / design.scale**2)
+    l2[: design.d] = np.where(design.dead, 1.0, (np.sqrt(penalty.l2) / design.scale) ** 2)
     l1[: design.d] = np.where(design.dead, 0.0, penalty.l1 / design.scale)
     if intercept and not centred:
         l2[design.d] = penalty.l2 / penalty.of_intercept**2
@@ -178,7 +179,21 @@ def solve(
     device : torch.device, optional
         Where the rows are kept and multiplied; None is numpy on the CPU.
     """
+    way = (Limits(tol, max_iter), rng, solver, start, after_iteration, device)
     problem = make_problem(X, loss, penalty, intercept=intercept)
+    try:
+        return _fit(problem, *way)
+    except FloatingPointError:
+        if problem.design.sparse or len(X) <= SAMPLE_ROWS:
+            raise
+    # A row far outside of the sample from which the columns got their scales.
+    problem = make_problem(X, loss, penalty, intercept=intercept, every_row=True)
+    return _fit(problem, *way)
+
+
+def _fit(
+    problem: Problem, limits: Limits, rng, solver: str | None, start, after_iteration, device
+) -> Fit:
     V = np.zeros(problem.shape) if start is None else problem.design.from_original(*start)
     told = None
     if after_iteration is not None:
@@ -187,12 +202,12 @@ def solve(
             return after_iteration(*problem.design.to_original(point.V))
 
     def run(problem, solver) -> tuple[Outcome, bool]:
-        outcome = _run(problem, V, solver, Limits(tol, max_iter), rng, told)
+        outcome = _run(problem, V, solver, limits, rng, told)
         return outcome, problem.loss.separated(outcome.Z)
 
     if device is None:
-        solver = _solver_for(problem, solver, l1=penalty.l1 > 0)
-        with threads_for(2.0 * problem.shape[0] * X.size):
+        solver = _solver_for(problem, solver, l1=bool(problem.l1.any()))
+        with threads_for(2.0 * problem.shape[0] * problem.design.X.size):
             outcome, separated = run(problem, solver)
     else:
         # Importing torch takes a second, which a fit on the CPU does without.
@@ -245,14 +260,7 @@ def _run(problem: Problem, V: NDArray, solver: str, limits: Limits, rng, told) -
     loop, part = _parts(single, solver, rng)
     copied = single is not problem
     stopping = limits.stopping(single, SINGLE_PATIENCE if copied else PATIENCE)
-    try:
-        first = loop(single, V, part, stopping, after_iteration=told)
-    except FloatingPointError:
-        if not copied:
-            raise
-        # Values that float32 cannot hold, in rows that the column scales did not see.
-        loop, part = _parts(problem, solver, rng)
-        return loop(problem, V, part, limits.stopping(problem), after_iteration=told)
+    first = loop(single, V, part, stopping, after_iteration=told)
     if first.status in ("max_iter", "stopped") or (first.status == "converged" and not copied):
         return first
     exact = single.astype(np.float64)

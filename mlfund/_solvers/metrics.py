@@ -10,7 +10,7 @@ from mlfund._solvers.problem import Point, Problem
 
 # Entries of the first sample as one dense array: 80 MB in float64.
 LARGEST_SAMPLE = 10_000_000
-ROWS_AT_ONCE = 16_384
+ROWS_AT_ONCE = 8192
 SAMPLE_GROWTH = 8
 # Part of the mean chance of being drawn that every row gets beside its curvature.
 UNIFORM_PART = 0.1
@@ -74,39 +74,47 @@ class SampledHessian:
         def curvature(index):
             return self.problem.loss.mean_curvature(point.P, index)
 
-        self._inverse = self._inverse_for(curvature, list(self._sample(point)))
+        (self._inverse,) = self._inverses_for([curvature], point)
 
-    def _inverse_for(self, curvature, sample) -> NDArray:
-        """Return the inverse of the Hessian with `curvature(index)` on sampled rows.
+    def _inverses_for(self, curvatures, point: Point) -> list[NDArray]:
+        """Return the inverse Hessians with `curvature(index)` on the rows of one sample.
 
         A matrix from float32 rows is taken anew in float64 where its rounding would count.
         """
-        factor, unit = factorise(self._gram(curvature, sample), self.problem.l2)
-        pivots = factor.ravel()[:: len(factor) + 1]
-        if sample[0][1].itemsize == 4 and pivots.min() < SINGLE_PIVOT:
-            in_double = self.problem.design.in_double
-            H = self._gram(curvature, [(i, in_double(rows), w) for i, rows, w in sample])
+        sample, inverses = self._sample(point), []
+        Hessians, in_single = self._grams(curvatures, sample)
+        for curvature, H in zip(curvatures, Hessians, strict=True):
             factor, unit = factorise(H, self.problem.l2)
-        return inverse_factorised(factor, unit)
+            pivots = factor.ravel()[:: len(factor) + 1]
+            if in_single and pivots.min() < SINGLE_PIVOT:
+                (again,), _ = self._grams([curvature], sample, double=True)
+                factor, unit = factorise(again, self.problem.l2)
+            inverses.append(inverse_factorised(factor, unit))
+        return inverses
 
-    def _gram(self, curvature, sample) -> NDArray:
+    def _grams(self, curvatures, sample, *, double: bool = False) -> tuple[list[NDArray], bool]:
+        """Return the Hessians of a sample, and whether its rows are float32."""
         design = self.problem.design
-        H = np.zeros((design.p, design.p))
-        for index, rows, weights in sample:
-            H += design.gram(rows, curvature(index) * weights)
-        return H
+        Hessians = [np.zeros((design.p, design.p)) for _ in curvatures]
+        in_single = False
+        for index, weights in sample:
+            rows = design.rows(index)
+            in_single = rows.itemsize == 4
+            rows = design.in_double(rows) if double else rows
+            for H, curvature in zip(Hessians, curvatures, strict=True):
+                H += design.gram(rows, curvature(index) * weights)
+        return Hessians, in_single
 
     def _sample(self, point: Point):
-        """Yield (index, standardised rows, weights) of sampled rows, or of all."""
+        """Return pairs (index, weights) of sampled rows, or of all."""
         design = self.problem.design
         if 2 * self._n_rows >= design.n:
-            for index, rows in design.blocks():
-                yield index, rows, design.weights_of(index)
-            return
+            starts = range(0, design.n, ROWS_AT_ONCE)
+            every = [slice(start, min(start + ROWS_AT_ONCE, design.n)) for start in starts]
+            return [(index, design.weights_of(index)) for index in every]
         index, weights = self._draw(point)
-        for start in range(0, len(index), ROWS_AT_ONCE):
-            part = slice(start, start + ROWS_AT_ONCE)
-            yield index[part], design.rows(index[part]), weights[part]
+        parts = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(index), ROWS_AT_ONCE)]
+        return [(index[part], weights[part]) for part in parts]
 
     def _draw(self, point: Point) -> tuple[NDArray, NDArray]:
         """Return rows, in order, and their weights, which estimate sums over all rows."""
@@ -118,7 +126,7 @@ class SampledHessian:
         h = self.problem.loss.mean_curvature(point.P, slice(None))
         chance = design.to_host(design.row_weights * h)
         # Rows without curvature keep some chance: the curvature moves on.
-        chance += UNIFORM_PART * chance.mean()
+        chance += UNIFORM_PART * chance.mean() or 1.0
         cumulated = np.cumsum(chance)
         # Systematic draws: one in each of m equal parts of the total.
         ticks = (np.arange(m) + self._rng.uniform()) * (cumulated[-1] / m)

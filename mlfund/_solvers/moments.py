@@ -15,12 +15,19 @@ SAMPLE_ROWS = 4096
 SQUARES_WITHIN = 1e120
 
 
-def column_statistics(X, row_weights, centred: bool) -> tuple[NDArray, NDArray, NDArray]:
-    """Return centre, scale and the mask of dead columns, each of shape (d,)."""
+def column_statistics(
+    X, row_weights, centred: bool, *, every_row: bool = False
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Return centre, scale and the mask of dead columns, each of shape (d,).
+
+    Dense columns are judged by a sample of rows unless `every_row` asks for all.
+    """
     if sp.issparse(X):
         centre, scale = _sparse_moments(X, row_weights, centred)
     else:
-        centre, scale = _dense_moments(X, row_weights, centred)
+        centre, scale = _dense_moments(
+            X, row_weights, centred, 1 if every_row else -(-len(X) // SAMPLE_ROWS)
+        )
     # The rounding of a mean leaves a constant column with a spread of a few ulp; a weight in
     # units of a denormal spread would overflow.
     rounding = 8 * np.finfo(X.dtype).eps * np.abs(centre)
@@ -28,9 +35,8 @@ def column_statistics(X, row_weights, centred: bool) -> tuple[NDArray, NDArray, 
     return np.where(dead, 0.0, centre) if centred else centre, np.where(dead, 1.0, scale), dead
 
 
-def _dense_moments(X, row_weights, centred):
+def _dense_moments(X, row_weights, centred, stride):
     """Mean and spread from a strided sample; from all rows where the sample is constant."""
-    stride = -(-len(X) // SAMPLE_ROWS)
     weights = row_weights[::stride] if isinstance(row_weights, np.ndarray) else None
     centre, scale = _moments(X[::stride], weights, centred)
     if stride > 1:

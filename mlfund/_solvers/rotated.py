@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,8 @@ from mlfund._solvers.problem import Point
 
 # Entries of the k inverses, each (p, p): 80 MB in float32.
 LARGEST_INVERSES = 20_000_000
+# Part of the mean curvature of the classes that every contrast has at least.
+LEAST_PART = 1e-3
 
 
 class RotatedHessian(SampledHessian):
@@ -41,13 +45,16 @@ class RotatedHessian(SampledHessian):
         self._rotation = None
         if self._refreshed == 0 and not point.V.any():
             return super()._take(point)
-        sample = list(self._sample(point))
         _, rotation = np.linalg.eigh(loss.mean_coupling(P))
-        inverses = []
-        for u in rotation.T:
-            inverse = self._inverse_for(lambda rows, u=u: loss.contrast(P, rows, u), sample)
-            inverses.append(inverse.astype(np.float32))
-        self._rotation, self._inverses = rotation, inverses
+
+        def curvature(rows, u):
+            # The loss is blind to the common move of all classes; a matrix of zeros is no use.
+            return loss.contrast(P, rows, u) + LEAST_PART * loss.mean_curvature(P, rows)
+
+        curvatures = [functools.partial(curvature, u=u) for u in rotation.T]
+        inverses = self._inverses_for(curvatures, point)
+        self._rotation = rotation
+        self._inverses = [inverse.astype(np.float32) for inverse in inverses]
         return None
 
     def solve(self, G: NDArray) -> NDArray:
