@@ -14,6 +14,7 @@ A solver is put together from small parts, each in a file of its own:
 `proximal_newton`  the same penalties by Newton's model, for few columns
 `stopping`         the one meaning of "converged"
 `choice`           which of them suits the data
+`stacked`          a grid of models, strengths times folds, as one problem (`stacked_*`)
 =================  =====================================================================
 
 Shapes: n rows, d columns of X, p = d + 1 with an intercept, k outputs (1 when binary).

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
 
 from mlfund._solvers.losses import BinaryLoss, MultinomialLoss
 
@@ -30,6 +31,37 @@ class Rows:
     X: NDArray | sp.csr_array
     loss: BinaryLoss | MultinomialLoss
     weight_sum: float
+
+
+def check_classes(name: str, y: NDArray, solver: str) -> NDArray:
+    """Return the sorted labels.
+
+    Parameters
+    ----------
+    name : str
+        Of the estimator, for the error.
+    y : ndarray of shape (n,)
+    solver : str
+
+    Raises
+    ------
+    ValueError
+        If y is not made of classes, of one only, or of more than the solver allows.
+    """
+    check_classification_targets(y)
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{name} needs samples of at least 2 classes in the data, "
+            f"but the data contains only one class: {classes.tolist()[0]!r}"
+        )
+    if solver == "liblinear" and len(classes) > 2:
+        raise ValueError(
+            "The 'liblinear' solver does not support multiclass classification "
+            "(n_classes >= 3). Either use another solver or wrap the estimator in a "
+            "OneVsRestClassifier to keep applying a one-versus-rest scheme."
+        )
+    return classes
 
 
 def check_weights(sample_weight, n: int) -> NDArray | None:

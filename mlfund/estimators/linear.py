@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from mlfund._solvers.linear import Fit, Penalty, solve
@@ -18,7 +17,7 @@ from mlfund._version_stamp import VersionStamped
 from mlfund.estimators._linear_arguments import SGD, Objective, accelerator, check_arguments
 from mlfund.estimators._linear_callbacks import IterationReport
 from mlfund.estimators._linear_classifier_sgd import StochasticClassifierMixin
-from mlfund.estimators._linear_data import Rows, make_rows
+from mlfund.estimators._linear_data import Rows, check_classes, make_rows
 from mlfund.estimators._linear_prediction import LinearClassifierMixin
 
 
@@ -255,7 +254,7 @@ class LogisticRegression(
             accept_sparse="csr",
             dtype=np.float64 if precise else [np.float64, np.float32],
         )
-        self.classes_ = self._check_classes(y)
+        self.classes_ = check_classes(type(self).__name__, y, self.solver)
         rows = make_rows(X, y, self.classes_, self.class_weight, sample_weight)
         if rows.loss.target.min() == rows.loss.target.max():
             raise ValueError(
@@ -277,22 +276,6 @@ class LogisticRegression(
         self.device_ = "cpu" if device is None else str(device)
         context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **told)
         return self
-
-    def _check_classes(self, y):
-        check_classification_targets(y)
-        classes = np.unique(y)
-        if len(classes) < 2:
-            raise ValueError(
-                "LogisticRegression needs samples of at least 2 classes in the data, "
-                f"but the data contains only one class: {classes.tolist()[0]!r}"
-            )
-        if self.solver == "liblinear" and len(classes) > 2:
-            raise ValueError(
-                "The 'liblinear' solver does not support multiclass classification "
-                "(n_classes >= 3). Either use another solver or wrap the estimator in a "
-                "OneVsRestClassifier to keep applying a one-versus-rest scheme."
-            )
-        return classes
 
     def _watched(self) -> bool:
         return bool(self.verbose) or bool(getattr(self, "_skl_callbacks", None))

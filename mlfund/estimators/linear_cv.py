@@ -7,16 +7,13 @@ import warnings
 from typing import ClassVar
 
 import numpy as np
-from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import validate_data
 
 from mlfund._solvers.linear import Penalty, solve
@@ -26,11 +23,16 @@ from mlfund._version_stamp import VersionStamped
 from mlfund.estimators._linear_callbacks import IterationReport
 from mlfund.estimators._linear_cv_arguments import GridArguments, check_grid_arguments
 from mlfund.estimators._linear_cv_attributes import Best, choose_best, publish_grid
+from mlfund.estimators._linear_cv_routing import (
+    refuse_params,
+    route_fit,
+    route_score,
+    router_of,
+    splitter_for,
+)
 from mlfund.estimators._linear_cv_scoring import FoldModel, Scoring
-from mlfund.estimators._linear_data import check_weights, make_rows
+from mlfund.estimators._linear_data import check_classes, check_weights, make_rows
 from mlfund.estimators._linear_prediction import LinearClassifierMixin
-
-DEFAULT_FOLDS = 5
 
 
 class LogisticRegressionCV(
@@ -228,12 +230,12 @@ class LogisticRegressionCV(
         -------
         self : LogisticRegressionCV
         """
-        self._refuse_params(params, "fit")
+        refuse_params(self, params, "fit")
         arguments = check_grid_arguments(self)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32])
         self.classes_ = self._check_classes(y)
-        to_split, to_score = self._route(sample_weight, params, arguments.scoring)
-        folds = list(self._splitter(y).split(X, y, **to_split))
+        to_split, to_score = route_fit(self, sample_weight, params, arguments.scoring)
+        folds = list(splitter_for(self.cv, y).split(X, y, **to_split))
         context = self._init_callback_context(max_subtasks=self.max_iter)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         told = {"X": X, "y": y, "metadata": metadata}
@@ -252,55 +254,13 @@ class LogisticRegressionCV(
         return self
 
     def _check_classes(self, y):
-        check_classification_targets(y)
-        classes = np.unique(y)
-        if len(classes) < 2:
-            raise ValueError(
-                "LogisticRegressionCV needs samples of at least 2 classes in the data, but the "
-                f"data contains only one class: {classes.tolist()[0]!r}"
-            )
-        if self.solver == "liblinear" and len(classes) > 2:
-            raise ValueError(
-                "The 'liblinear' solver does not support multiclass classification "
-                "(n_classes >= 3). Either use another solver or wrap the estimator in a "
-                "OneVsRestClassifier to keep applying a one-versus-rest scheme."
-            )
+        classes = check_classes(type(self).__name__, y, self.solver)
         if isinstance(self.class_weight, dict) and not set(self.class_weight) <= set(classes):
             raise ValueError(
                 "The given class_weight dict must have the class labels as keys; "
                 f"classes={classes} but key={self.class_weight.keys()}"
             )
         return classes
-
-    def _splitter(self, y):
-        """Return the splitter; where no class has 5 members the default takes fewer folds."""
-        largest = int(np.unique(y, return_counts=True)[1].max())
-        if self.cv is None and 2 <= largest < DEFAULT_FOLDS:
-            warnings.warn(
-                f"No class has {DEFAULT_FOLDS} members, so that there are {largest} folds; "
-                "set cv to choose another number.",
-                UserWarning,
-                stacklevel=5,
-            )
-            return check_cv(largest, y, classifier=True)
-        return check_cv(self.cv, y, classifier=True)
-
-    def _refuse_params(self, params: dict, method: str) -> None:
-        if params and not get_config().get("enable_metadata_routing", False):
-            raise ValueError(
-                f"Passing extra keyword arguments to {type(self).__name__}.{method} is only "
-                "supported if enable_metadata_routing=True, which you can set using "
-                f"`sklearn.set_config`. Extra parameters passed are: {set(params)}"
-            )
-
-    def _route(self, sample_weight, params: dict, scoring) -> tuple[dict, dict]:
-        """Return what goes to the splitter and what to the scorer."""
-        weights = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
-        if not get_config().get("enable_metadata_routing", False):
-            return {}, weights
-        routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
-        # The models' own score method, which None stands for, has always been weighted.
-        return routed.splitter.split, weights if scoring is None else routed.scorer.score
 
     def _row_weights(self, y, code, sample_weight):
         """Return the product of class and sample weights, (n,), or None."""
@@ -408,11 +368,10 @@ class LogisticRegressionCV(
         -------
         score : float
         """
-        self._refuse_params(score_params, "score")
+        refuse_params(self, score_params, "score")
         if sample_weight is not None:
             score_params["sample_weight"] = sample_weight
-        if get_config().get("enable_metadata_routing", False):
-            score_params = process_routing(self, "score", **score_params).scorer.score
+        score_params = route_score(self, score_params)
         return self._get_scorer()(self, X, y, **score_params)
 
     def _get_scorer(self):
@@ -426,19 +385,7 @@ class LogisticRegressionCV(
         -------
         routing : sklearn.utils.metadata_routing.MetadataRouter
         """
-        to_scorer = MethodMapping().add(caller="score", callee="score")
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                splitter=check_cv(self.cv, classifier=True),
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-            .add(
-                scorer=self._get_scorer(),
-                method_mapping=to_scorer.add(caller="fit", callee="score"),
-            )
-        )
+        return router_of(self, self._get_scorer())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
