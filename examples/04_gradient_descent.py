@@ -21,7 +21,7 @@ from mlfund.optimizers import OPTIMIZERS
 from mlfund.schedules import SCHEDULES
 
 EPOCHS = 15
-BARS = " ▁▂▃▄▅▆▇█"
+BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(curve: list[float]) -> str:
