@@ -50,14 +50,14 @@ class Case:
     repeats: int
 
 
-def correlated(n: int, d: int, *, noise_scale: float = 2.0):
-    """Return columns correlated as 0.9^|i-j|, with scales 10^U(-1.5, 1.5), and labels."""
+def correlated(n: int, d: int):
+    """Return columns of spread 1, correlated as 0.9^|i-j|, and labels drawn from a model."""
     rng = np.random.RandomState(0)
     root = np.linalg.cholesky(0.9 ** np.abs(np.subtract.outer(np.arange(d), np.arange(d))))
     X = rng.standard_normal((n, d)) @ root.T
-    w = rng.standard_normal(d) * noise_scale / np.sqrt(d)
+    w = rng.standard_normal(d) * 2 / np.sqrt(d)
     y = (rng.uniform(size=n) < 1 / (1 + np.exp(-X @ w))).astype(int)
-    return X * 10 ** rng.uniform(-1.5, 1.5, d), y
+    return X, y
 
 
 def mnist():
@@ -71,11 +71,11 @@ def mnist():
 
 
 ALL = ("lbfgs", "newton-cholesky", "grid lbfgs", "grid newton-cholesky")
-BIG = ("lbfgs", "newton-cholesky", "grid newton-cholesky")
+BIG = ("lbfgs", "newton-cholesky")
 CASES = {
     "dense 100,000 x 100": Case(lambda: correlated(100_000, 100), np.logspace(-4, 4, 20), BIG, 1),
-    "small 2,000 x 30": Case(lambda: correlated(2_000, 30), np.logspace(-4, 4, 20), ALL, 5),
-    "MNIST 10,000 x 784, 10 classes": Case(mnist, np.logspace(-4, 0, 5), ("lbfgs",), 1),
+    "small 2,000 x 30": Case(lambda: correlated(2_000, 30), np.logspace(-4, 4, 20), ALL, 3),
+    "MNIST 10,000 x 784, 10 classes": Case(mnist, np.logspace(-4, -1, 4), ("lbfgs",), 1),
 }
 
 
