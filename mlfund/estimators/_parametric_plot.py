@@ -28,9 +28,9 @@ def draw(model: Any, X: np.ndarray, y: np.ndarray, level: float, axes: Any) -> A
 def _draw_curve(model: Any, X: np.ndarray, y: np.ndarray, level: float, axis: Any) -> None:
     grid = np.linspace(X.min(), X.max(), _POINTS)[:, None]
     axis.plot(X[:, 0], y, "o", markersize=4, color="0.35", label="data", zorder=1)
-    axis.plot(grid, model.predict(grid), color="tab:blue", label="fit", zorder=3)
+    axis.plot(grid, model._curve(grid), color="tab:blue", label="fit", zorder=3)
     for of, shade, label in (("mean", 0.4, "of the curve"), ("observation", 0.13, "of new rows")):
-        low, high = model.predict_interval(grid, level, of=of)
+        low, high = model._limits(grid, level, of)
         if np.isfinite(low).all():
             axis.fill_between(
                 grid[:, 0],
@@ -47,7 +47,7 @@ def _draw_curve(model: Any, X: np.ndarray, y: np.ndarray, level: float, axis: An
 
 
 def _draw_agreement(model: Any, X: np.ndarray, y: np.ndarray, axis: Any) -> None:
-    predicted = model.predict(X)
+    predicted = model._curve(X)
     ends = [min(y.min(), predicted.min()), max(y.max(), predicted.max())]
     axis.plot(ends, ends, color="0.6", linewidth=1)
     axis.plot(predicted, y, "o", markersize=4, color="tab:blue")

@@ -34,9 +34,7 @@ class FittedCurveMixin(RegressorMixin):
         y : ndarray of shape (n,)
         """
         check_is_fitted(self)
-        function, x, theta = self._at(X)
-        with torch.no_grad():
-            return function(x, theta).numpy().copy()
+        return self._curve(validate_data(self, X, dtype=np.float64, reset=False))
 
     def predict_interval(self, X, level=0.95, *, of="mean"):
         """Return confidence limits of the curve, or prediction limits of new rows.
@@ -61,10 +59,19 @@ class FittedCurveMixin(RegressorMixin):
         check_is_fitted(self)
         check_fraction("level", level)
         check_choice("of", of, ["mean", "observation"])
+        return self._limits(validate_data(self, X, dtype=np.float64, reset=False), level, of)
+
+    def _curve(self, X: np.ndarray) -> np.ndarray:
+        """Return the function's values at checked X."""
+        function, x, theta = self._at(X)
+        with torch.no_grad():
+            return function(x, theta).numpy().copy()
+
+    def _limits(self, X: np.ndarray, level: float, of: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the limits at checked X."""
         function, x, theta = self._at(X)
         free = ~self._at_bound
-        with torch.no_grad():
-            middle = function(x, theta).numpy().copy()
+        middle = self._curve(X)
         slopes = function.jacobian(x, theta).numpy()[:, free]
         covariance = self.covariance_[np.ix_(free, free)]
         variance = np.einsum("ni,ij,nj->n", slopes, covariance, slopes)
@@ -73,9 +80,8 @@ class FittedCurveMixin(RegressorMixin):
         reach = quantile_of_t(level, self.degrees_of_freedom_) * np.sqrt(variance)
         return middle - reach, middle + reach
 
-    def _at(self, X):
+    def _at(self, X: np.ndarray) -> tuple[ParametricFunction, torch.Tensor, torch.Tensor]:
         """Return the function, X as a tensor and the fitted parameters."""
-        X = validate_data(self, X, dtype=np.float64, reset=False)
         function = ParametricFunction(self.function, self.parameters_)
         return function, torch.from_numpy(np.array(columns(X))), torch.from_numpy(self._theta)
 

@@ -42,6 +42,15 @@ def fitted():
     return ParametricRegressor(decay).fit(X, Y)
 
 
+@pytest.fixture
+def agg():
+    """pyplot without a display."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    yield pyplot
+    pyplot.close("all")
+
+
 def test_the_table_holds_values_errors_and_limits(fitted):
     table = fitted.parameter_table_
     assert list(table.index) == list(fitted.parameters_) == ["height", "rate", "floor"]
@@ -100,13 +109,7 @@ def test_summary_tells_bounds_and_unknown_errors():
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae"])
-def test_the_plot_shows_data_fit_bands_and_loss(loss):
-    pytest.importorskip("matplotlib")
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+def test_the_plot_shows_data_fit_bands_and_loss(loss, agg):
     model = ParametricRegressor(decay, loss=loss).fit(X, Y)
     left, right = model.plot(X, Y)
     data, curve = left.get_lines()
@@ -118,9 +121,8 @@ def test_the_plot_shows_data_fit_bands_and_loss(loss):
 
     columns = RNG.standard_normal((40, 2))
     wide = ParametricRegressor(surface).fit(columns, columns[:, 0] + np.sin(columns[:, 1]))
-    _, axes = plt.subplots(1, 2)
+    _, axes = agg.subplots(1, 2)
     assert wide.plot(columns, wide.predict(columns), axes=axes) is axes
-    plt.close("all")
 
 
 def test_without_matplotlib_the_extra_is_named(fitted, monkeypatch):
@@ -157,12 +159,14 @@ def test_weights_are_routed():
     assert routed[-1].parameters_ == pytest.approx(alone.parameters_, rel=1e-8)
 
 
-def test_column_names_are_kept_and_checked():
+def test_column_names_are_kept_and_checked(agg):
     import pandas as pd
 
     frame = pd.DataFrame({"time": X[:, 0]})
     model = ParametricRegressor(decay).fit(frame, Y)
     assert model.feature_names_in_.tolist() == ["time"]
+    left, _ = model.plot(frame, Y)  # its grid has no names, and that is no warning
+    assert left.get_xlabel() == "time"
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame.rename(columns={"time": "t"}))
 
