@@ -28,9 +28,11 @@ INTERCEPT_STEP = 0.1
 FIRST_TOLERANCE = 0.1
 # Margins to start from, without weights: nearly no row counts.
 START_MARGIN = 9.0
-MAX_EPOCHS = 60
-# The gradient must halve in so many epochs, from the tenth on.
-PATIENCE = 6
+# An iteration is a round of so many epochs, ended by one look at the gradient.
+EPOCHS_A_ROUND = 3
+MAX_ROUNDS = 20
+# The gradient must halve in so many rounds, from the fifth on.
+PATIENCE = 2
 
 
 class DualEpochs:
@@ -62,9 +64,15 @@ class DualEpochs:
         weights = np.broadcast_to(np.asarray(loss.weights, dtype=np.float64), design.n)
         self._bound = np.ascontiguousarray(weights / strength)
         self._rows, self._centre = _rows_of(design)
-        self._along = np.ascontiguousarray(self._rows @ self._centre, dtype=np.float64)
-        cc = float(self._centre @ self._centre)
-        squares = _squared_rows(self._rows) - 2.0 * self._along + cc
+        with np.errstate(over="ignore", invalid="ignore"):
+            along = self._rows @ self._centre.astype(design.dtype)
+        self._along = along.astype(np.float64)
+            cc = float(self._centre @ self._centre)
+            squares = _squared_rows(self._rows) - 2.0 * self._along + cc
+        # Rows longer than their dtype can square.
+        self.usable = bool(np.isfinite(squares).all())
+        if not self.usable:
+            return
         of_intercept = self._intercept_step(strength, float(squares.mean()))
         self._squares = np.maximum(squares, 0.0) + of_intercept
         self._order = np.arange(design.n, dtype=np.int32)
@@ -91,7 +99,7 @@ class DualEpochs:
         with np.errstate(over="ignore"):
             self._alpha = self._bound / (1.0 + np.exp(self._t))
         pull = self._alpha * self._sign
-        self._u = np.ascontiguousarray(self._rows.T @ pull, dtype=np.float64)
+        self._u = (self._rows.T @ pull.astype(design.dtype)).astype(np.float64)
         total = float(pull.sum())
         intercept = 0.0
         if design.intercept:
@@ -99,8 +107,13 @@ class DualEpochs:
         along = float(self._u @ self._centre)
         self._state = np.array([total, along, cc, intercept, of_intercept])
 
-    def run(self) -> tuple[NDArray, int]:
-        """Visit each row once; return the weights (1, p) and how many rows moved."""
+    def run(self, epochs: int = EPOCHS_A_ROUND) -> tuple[NDArray, int]:
+        """Visit all rows so many times; return the weights (1, p) and the last rows moved."""
+        for _ in range(epochs):
+            moved = self._visit_all()
+        return self._weights(), moved
+
+    def _visit_all(self) -> int:
         kernels.shuffle(self._order, self._random)
         of_rows = (self._sign, self._bound)
         dual = (self._t, self._alpha, self._u, self._state)
@@ -109,10 +122,9 @@ class DualEpochs:
         )
         if 4 * moved <= len(self._order):
             self._tolerance *= 0.1
-        V = self._weights()
         if self.problem.design.intercept and self._free:
             self._state[3] += self._state[4] * float(self._alpha @ self._sign)
-        return V, moved
+        return moved
 
     def _weights(self) -> NDArray:
         design = self.problem.design
@@ -136,8 +148,8 @@ def minimise_with_dual(
 ) -> Outcome:
     """Run dual epochs while they pay, then the smooth loop in `direction`.
 
-    The stopping rule is the smooth loop's. An epoch counts as an iteration; a start that
-    comes with iterations done is near the end, and goes to the smooth loop.
+    The stopping rule is the smooth loop's. A round of epochs counts as an iteration; a start
+    that comes with iterations done is near the end, and goes to the smooth loop.
 
     Parameters
     ----------
@@ -148,7 +160,7 @@ def minimise_with_dual(
     """
     V, curve = start, []
     if n_iter == 0:
-        V, curve, n_iter, stopped = _epochs(problem, start, stopping, seed, after_iteration)
+        V, curve, n_iter, stopped = _rounds(problem, start, stopping, seed, after_iteration)
         if stopped is not None:
             return stopped
     parts = {"after_iteration": after_iteration, "n_iter": n_iter}
@@ -156,8 +168,8 @@ def minimise_with_dual(
     return dataclasses.replace(last, loss_curve=curve + last.loss_curve)
 
 
-def _epochs(problem, start, stopping, seed, after_iteration):
-    """Return the best weights met, the curve before them, the epochs, and any final outcome."""
+def _rounds(problem, start, stopping, seed, after_iteration):
+    """Return the best weights met, the curve before them, the rounds, and any final outcome."""
     epochs = DualEpochs(problem, start, seed)
     V, curve, n_iter = start, [], 0
     if not epochs.usable:
@@ -166,7 +178,7 @@ def _epochs(problem, start, stopping, seed, after_iteration):
         point = problem.point(start)
         best = value = problem.value(point.V, point.Z)
         sizes = [stopping.measure(point.G)]
-        while sizes[-1] > stopping.tol and n_iter < min(stopping.max_iter, MAX_EPOCHS):
+        while sizes[-1] > stopping.tol and n_iter < min(stopping.max_iter, MAX_ROUNDS):
             candidate, moved = epochs.run()
             curve.append(value)
             point = problem.point(candidate)
@@ -178,7 +190,7 @@ def _epochs(problem, start, stopping, seed, after_iteration):
             if after_iteration is not None and after_iteration(point):
                 status = (point.V, point.Z, "stopped", n_iter, sizes[-1], [*curve, value])
                 return V, curve, n_iter, Outcome(*status)
-            slow = n_iter > 10 and min(sizes[-PATIENCE:]) > 0.5 * min(sizes[:-PATIENCE])
+            slow = n_iter > 5 and min(sizes[-PATIENCE:]) > 0.5 * min(sizes[:-PATIENCE])
             if slow or not moved:
                 break
     return V, curve, n_iter, None
@@ -195,8 +207,9 @@ def _rows_of(design) -> tuple[NDArray | sp.csr_array, NDArray]:
         rows = (design.X - shift) * (inverse_scale * design.scale)
         return np.ascontiguousarray(rows, dtype=design.dtype), np.zeros(design.d)
     X = design.X
-    if design.dead.any():
-        data = np.where(design.dead[X.indices], 0, X.data).astype(X.dtype)
+    of_dead = design.dead[X.indices]
+    if of_dead.any():
+        data = np.where(of_dead, 0, X.data).astype(X.dtype)
         X = sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
     return X, np.where(design.dead, 0.0, design.centre)
 
@@ -204,5 +217,5 @@ def _rows_of(design) -> tuple[NDArray | sp.csr_array, NDArray]:
 def _squared_rows(rows) -> NDArray:
     if not sp.issparse(rows):
         return np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
-    total = np.concatenate([[0.0], np.cumsum(rows.data.astype(np.float64) ** 2)])
-    return np.diff(total[rows.indptr])
+    squared = sp.csr_array((rows.data**2, rows.indices, rows.indptr), shape=rows.shape)
+    return (squared @ np.ones(rows.shape[1], dtype=rows.dtype)).astype(np.float64)

@@ -202,12 +202,15 @@ def dual_sweep(rows, order, sign, bound, along, squares, t, alpha, u, state, tol
     if sp.issparse(rows):
         name, matrix = "sparse_dual_sweep", _csr(rows)
         shared.append(_array(along, (n,)))
-        work = np.diff(rows.indptr)[order].astype(np.int64)
+        entries = len(rows.data)
     else:
         name, matrix = "dense_dual_sweep", (d, _array(rows, (n, d), rows.dtype))
-        work = np.full(n, d, dtype=np.int64)
+        entries = n * d
+    # The order is random, so that parts of as many rows are parts of much the same work.
+    at_once = max(int(n * WORK_AT_ONCE / (entries + 32 * n)), 1)
     moved = 0
-    for start, stop in parts_of(np.cumsum(work + 32)):
+    for start in range(0, n, at_once):
+        stop = min(start + at_once, n)
         moved += _call(
             _named(name, rows), ctypes.c_int64, start, stop, where, *matrix, *shared, *rest
         )

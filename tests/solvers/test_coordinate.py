@@ -123,8 +123,7 @@ def test_dual_epochs_alone_reach_the_optimum(sparse, intercept):
     """The objective's own: with a free intercept, a penalised one, and without any."""
     problem = problem_for(2, sparse=sparse, weighted=True, l2=1.0, **intercept)
     epochs = DualEpochs(problem, np.zeros(problem.shape), seed=0)
-    for _ in range(100):
-        V, _ = epochs.run()
+    V, _ = epochs.run(100)
     assert np.abs(problem.point(V).G).max() < 1e-11
 
 
