@@ -66,7 +66,7 @@ class DualEpochs:
         self._rows, self._centre = _rows_of(design)
         with np.errstate(over="ignore", invalid="ignore"):
             along = self._rows @ self._centre.astype(design.dtype)
-        self._along = along.astype(np.float64)
+            self._along = along.astype(np.float64)
             cc = float(self._centre @ self._centre)
             squares = _squared_rows(self._rows) - 2.0 * self._along + cc
         # Rows longer than their dtype can square.
