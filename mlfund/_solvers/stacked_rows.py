@@ -58,7 +58,7 @@ def sort_into_segments(times: NDArray) -> tuple[NDArray, list[Segment]]:
     >>> times[0, ::2] = times[1, 1::2] = 0
     >>> order, segments = sort_into_segments(times)
     >>> [(segment.rows, segment.folds.tolist()) for segment in segments]
-    [(slice(0, 64, None), [0]), (slice(64, 128, None), [1])]
+    [(slice(0, 64, None), [1]), (slice(64, 128, None), [0])]
     """
     used = np.flatnonzero(times.any(axis=0))
     pattern = _patterns(times[:, used])
