@@ -180,6 +180,9 @@ def _rounds(problem, start, stopping, seed, after_iteration):
         sizes = [stopping.measure(point.G)]
         while sizes[-1] > stopping.tol and n_iter < min(stopping.max_iter, MAX_ROUNDS):
             candidate, moved = epochs.run()
+            if not np.isfinite(candidate).all():
+                # Rows far from one: the steps left the range of float64.
+                break
             curve.append(value)
             point = problem.point(candidate)
             value = problem.value(point.V, point.Z)
