@@ -209,9 +209,19 @@ def _is_direct(X, task: RegressionTask, options: Options) -> bool:
 def _fit_direct(X, y, task, weights, options, units: Units, start, told) -> RegressionFit:
     loss = SquaredLoss(y.astype(X.dtype), _cast(weights, X.dtype))
     problem = make_problem(X, loss, Penalty(task.l2), intercept=options.intercept)
-    V = np.zeros(problem.shape) if start is None else problem.design.from_original(*start)
-    dual = X.shape[1] > X.shape[0] and task.l2 > 0
-    direction = DualHessian(problem) if dual else CholeskyHessian(problem)
+    if X.shape[1] > X.shape[0] and task.l2 > 0:
+        direction, V = DualHessian(problem), np.zeros(problem.shape)
+    else:
+        direction = CholeskyHessian(problem)
+        V, objectives, rounding = direction.solution()
+        size = max(float(problem.design.scale.max()), 1.0)
+        if size * rounding <= options.tol and told is None and start is None:
+            W, b = problem.design.to_original(V)
+            curve = [float(value) for value in objectives @ units.factor]
+            return RegressionFit(W, b, CHOLESKY, "converged", 1, size * rounding, curve)
+        V = np.zeros(problem.shape)
+    if start is not None:
+        V = problem.design.from_original(*start)
     curve: list[float] = []
 
     def note(point):

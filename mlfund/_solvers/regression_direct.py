@@ -8,21 +8,64 @@ from numpy.typing import NDArray
 from mlfund._solvers.metrics import factorise, solve_factorised
 from mlfund._solvers.problem import Point, Problem
 
+# Rows of a block that stays in the second cache.
+BLOCK_ENTRIES = 100_000
+# Entries of the normal equations are sums of products of unit size; this many ulp.
+ROUNDING_ULP = 100
+# A fit to this part of the variance has lost the digits of its residuals.
+SMALLEST_PART = 1e-8
+
 
 class CholeskyHessian:
-    """The Newton direction of a loss whose curvature is one everywhere, shared by all outputs."""
+    """The Newton direction of a loss whose curvature is one everywhere, shared by all outputs.
+
+    One pass over X gives the Hessian and, from the targets, the right-hand sides.
+    """
 
     def __init__(self, problem: Problem):
         self.problem = problem
-        H = np.zeros((problem.design.p,) * 2)
-        for index, rows in problem.design.blocks():
-            weights = problem.design.row_weights
-            if isinstance(weights, np.ndarray):
-                rows *= np.sqrt(weights[index].astype(np.float64))[:, None]
-                H += rows.T @ rows
-            else:
-                H += weights * (rows.T @ rows)
-        self._factor, self._unit = factorise(H, problem.l2)
+        design, targets = problem.design, problem.loss.target
+        self._H = np.zeros((design.p,) * 2)
+        self._right = np.zeros((design.p, problem.loss.k))
+        n_rows = max(BLOCK_ENTRIES // design.p, 64)
+        for start in range(0, design.n, n_rows):
+            index = slice(start, min(start + n_rows, design.n))
+            rows, y = design.rows(index), targets[:, index].T.astype(np.float64)
+            if isinstance(design.row_weights, np.ndarray):
+                roots = np.sqrt(design.weights_of(index))[:, None]
+                rows, y = rows * roots, y * roots
+            self._H += rows.T @ rows
+            self._right += rows.T @ y
+        if not isinstance(design.row_weights, np.ndarray):
+            self._H *= design.row_weights
+            self._right *= design.row_weights
+        self._factor, self._unit = factorise(self._H, problem.l2)
+
+    def solution(self) -> tuple[NDArray, NDArray, float]:
+        """Return the optimum by the normal equations, its objectives, and their rounding.
+
+        Returns
+        -------
+        V : ndarray of shape (k, p)
+        objectives : ndarray of shape (2, k)
+            Of zero weights and of V.
+        rounding : float
+            Bound on the gradient at V, from rounding; inf where the residuals are so small
+            that the normal equations do not tell them.
+        """
+        V = solve_factorised(self._factor, self._unit, self._right)
+        V -= solve_factorised(
+            self._factor, self._unit, self._H @ V + self.problem.l2[:, None] * V - self._right
+        )
+        loss = self.problem.loss
+        start = 0.5 * (loss.target.astype(np.float64) ** 2) @ np.broadcast_to(loss.weights, loss.n)
+        penalised = self._H @ V + self.problem.l2[:, None] * V
+        end = start - np.sum(V * (self._right - 0.5 * penalised), axis=0)
+        left = float(np.abs(penalised - self._right).max())
+        rounding = left + ROUNDING_ULP * np.finfo(float).eps * (1.0 + np.abs(V).sum(axis=0).max())
+        if np.any(end < SMALLEST_PART * start):
+            rounding = np.inf
+        return V.T, np.stack([start, end]), rounding
 
     def propose(self, point: Point) -> NDArray:
         """Return the direction, (k, p)."""
@@ -41,9 +84,9 @@ class CholeskyHessian:
 class DualHessian(CholeskyHessian):
     """The same direction through an n x n matrix, for more columns than rows.
 
-    With A the rows times the square roots of their weights and L the penalties,
+    With A the rows times the square roots of their weights, L the penalties and S = A L^-1/2,
 
-        (A'A + L)^-1 = L^-1 - L^-1 A' (I + A L^-1 A')^-1 A L^-1;
+        (A'A + L)^-1 = L^-1/2 (I - S' (I + S S')^-1 S) L^-1/2;
 
     an intercept, which is not penalised, is eliminated first.
     """
@@ -51,16 +94,17 @@ class DualHessian(CholeskyHessian):
     def __init__(self, problem: Problem):
         self.problem = problem
         design = problem.design
-        self._roots = np.sqrt(design.weights_of(slice(0, design.n)))
-        self._penalised = slice(0, design.d)
-        self._A = design.rows(slice(None))[:, self._penalised] * self._roots[:, None]
-        self._inverse_l2 = 1.0 / problem.l2[self._penalised]
-        kernel = (self._A * self._inverse_l2) @ self._A.T
-        self._factor, self._unit = factorise(kernel, np.ones(design.n))
+        roots = np.sqrt(design.weights_of(slice(0, design.n)))
+        self._root_l2 = 1.0 / np.sqrt(problem.l2[: design.d])
+        self._S = design.rows(slice(None))[:, : design.d]
+        self._S *= roots[:, None]
+        cross = self._S.T @ roots
+        self._S *= self._root_l2
+        self._factor, self._unit = factorise(self._S @ self._S.T, np.ones(design.n))
         if design.intercept:
-            self._cross = self._A.T @ self._roots
+            self._cross = cross
             self._response = self._solve(self._cross[:, None])[:, 0]
-            self._schur = float(self._roots @ self._roots - self._cross @ self._response)
+            self._schur = float(roots @ roots - cross @ self._response)
 
     def propose(self, point: Point) -> NDArray:
         """Return the direction, (k, p)."""
@@ -76,6 +120,6 @@ class DualHessian(CholeskyHessian):
     repropose = propose
 
     def _solve(self, right: NDArray) -> NDArray:
-        scaled = self._inverse_l2[:, None] * right
-        inner = solve_factorised(self._factor, self._unit, self._A @ scaled)
-        return scaled - self._inverse_l2[:, None] * (self._A.T @ inner)
+        scaled = self._root_l2[:, None] * right
+        inner = solve_factorised(self._factor, self._unit, self._S @ scaled)
+        return self._root_l2[:, None] * (scaled - self._S.T @ inner)
