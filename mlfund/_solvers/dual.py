@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mlfund._solvers import kernels
 from mlfund._solvers.descent import minimise
+from mlfund._solvers.losses import BinaryLoss
 from mlfund._solvers.problem import Point, Problem
 from mlfund._solvers.stopping import Outcome, Stopping
 
@@ -28,11 +29,37 @@ INTERCEPT_STEP = 0.1
 FIRST_TOLERANCE = 0.1
 # Margins to start from, without weights: nearly no row counts.
 START_MARGIN = 9.0
+# Dual epochs pay between these sizes of the mean of C_i |x_i|^2, the curvature that a row
+# meets in the dual. L-BFGS is as fast below the first, and with a free intercept, in centred
+# columns, below the second; above the last epochs win little.
+LEAST_PULL = 0.5
+LEAST_PULL_CENTRED = 50.0
+LARGEST_PULL = 1e4
 # An iteration is a round of so many epochs, ended by one look at the gradient.
 EPOCHS_A_ROUND = 3
 MAX_ROUNDS = 20
 # The gradient must halve in so many rounds, from the fifth on.
 PATIENCE = 2
+
+
+def dual_pays(problem: Problem) -> bool:
+    """Return whether dual epochs are likely to beat L-BFGS alone: on sparse rows only."""
+    design = problem.design
+    strength = _strength(problem)
+    if not design.sparse or not isinstance(problem.loss, BinaryLoss) or strength == 0.0:
+        return False
+    with np.errstate(over="ignore"):
+        squares = float(np.vdot(design.X.data, design.X.data)) / design.n
+        pull = squares / design.n / strength
+    free = design.intercept and problem.l2[-1] == 0.0
+    return (LEAST_PULL_CENTRED if free else LEAST_PULL) <= pull <= LARGEST_PULL
+
+
+def _strength(problem: Problem) -> float:
+    """Return the l2 penalty in the columns of X, for the mean loss."""
+    design = problem.design
+    of_columns = problem.l2[: design.d] * design.scale**2
+    return float(of_columns[~design.dead].max(initial=0.0))
 
 
 class DualEpochs:
@@ -55,8 +82,7 @@ class DualEpochs:
     def __init__(self, problem: Problem, start: NDArray, seed: int):
         design, loss = problem.design, problem.loss
         self.problem = problem
-        live = ~design.dead
-        strength = float((problem.l2[: design.d] * design.scale**2)[live].max(initial=0.0))
+        strength = _strength(problem)
         self.usable = strength > 0.0
         if not self.usable:
             return
@@ -180,8 +206,8 @@ def _rounds(problem, start, stopping, seed, after_iteration):
         sizes = [stopping.measure(point.G)]
         while sizes[-1] > stopping.tol and n_iter < min(stopping.max_iter, MAX_ROUNDS):
             candidate, moved = epochs.run()
-            if not np.isfinite(candidate).all():
-                # Rows far from one: the steps left the range of float64.
+            if not np.isfinite(candidate.astype(problem.design.dtype)).all():
+                # Rows far from one: the steps left the range of their dtype.
                 break
             curve.append(value)
             point = problem.point(candidate)
