@@ -162,7 +162,7 @@ def test_parameters_of_very_different_size():
         return size * torch.exp(-rate * x)
 
     for optimizer in ("auto", "adam", "sgd"):
-        model = ParametricRegressor(function, optimizer=optimizer, max_iter=100)
+        model = ParametricRegressor(function, optimizer=optimizer, max_iter=40)
         model.fit(x[:, None], y)
         assert model.parameters_["size"] == pytest.approx(7e6, rel=2e-3)
         assert model.parameters_["rate"] == pytest.approx(1e-6, rel=2e-3)
@@ -216,16 +216,16 @@ def test_standard_errors_are_the_spread_over_repeated_experiments(loss):
     rng = np.random.default_rng(0)
     x = np.linspace(0, 3, 30)
     fits = []
-    for _ in range(30):
+    for _ in range(20):
         y = 2 * np.exp(-x) + 0.2 * rng.standard_normal(30)
         model = ParametricRegressor(lambda x, a=2.0, b=1.0: a * torch.exp(-b * x), loss=loss)
         model.fit(x[:, None], y)
         fits.append((model.parameters_["a"], model.parameter_table_["standard_error"]["a"]))
     found, errors = np.array(fits).T
 
-    # 30 experiments know a spread to about 13 %
-    assert found.std() == pytest.approx(errors.mean(), rel=0.4)
-    assert abs(found.mean() - 2) < 4 * errors.mean() / np.sqrt(30)
+    # 20 experiments know a spread to about 16 %
+    assert found.std() == pytest.approx(errors.mean(), rel=0.5)
+    assert abs(found.mean() - 2) < 4 * errors.mean() / np.sqrt(20)
 
 
 def test_huber_agrees_with_a_direct_search_and_resists_outliers():
