@@ -55,6 +55,8 @@ MULTINOMIAL_REFRESH = (0, 5, 15, 40, 80, 160)
 # Solvers that start on a float32 copy, and how soon they give it up for rounding.
 IN_SINGLE = (PRECONDITIONED, PLAIN, DUAL_COORDINATE, GRADIENT_DESCENT, NESTEROV)
 SINGLE_PATIENCE = 3
+# A gradient, or part of the objective, that rounding does not explain.
+STEEP = 1e-3
 # Pairs of L-BFGS beside a Hessian of each contrast, which costs more than they do.
 CONTRAST_MEMORY = 30
 
@@ -181,14 +183,25 @@ def solve(
     """
     way = (Limits(tol, max_iter), rng, solver, start, after_iteration, device)
     problem = make_problem(X, loss, penalty, intercept=intercept)
+    sampled = not problem.design.sparse and len(X) > SAMPLE_ROWS
     try:
-        return _fit(problem, *way)
+        fit = _fit(problem, *way)
+        if not sampled or _is_plausible(fit, tol):
+            return fit
     except FloatingPointError:
-        if problem.design.sparse or len(X) <= SAMPLE_ROWS:
+        if not sampled:
             raise
     # A row far outside of the sample from which the columns got their scales.
     problem = make_problem(X, loss, penalty, intercept=intercept, every_row=True)
     return _fit(problem, *way)
+
+
+def _is_plausible(fit: Fit, tol: float) -> bool:
+    """Whether a fit ended where rounding may end it, and not above its start."""
+    first, last = fit.loss_curve[0], fit.loss_curve[-1]
+    if last > first + STEEP * abs(first):
+        return False
+    return fit.status != "rounding" or fit.gradient <= max(tol, STEEP)
 
 
 def _fit(

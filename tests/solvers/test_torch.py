@@ -274,3 +274,19 @@ def test_the_memory_of_a_device_is_given_back_at_once(monkeypatch):
         assert [there() for there in kept] == [None] * len(kept)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("device", [None, CPU])
+@pytest.mark.parametrize(("value", "dtype"), [(1e45, np.float64), (1e30, np.float32)])
+def test_an_entry_far_outside_of_the_sampled_rows(device, value, dtype):
+    """The scale of its column is then taken from every row, instead of a wrong answer."""
+    X, code, _ = data(n=9000)
+    X = X.astype(dtype)
+    usual = fit(X, code, 1.0 / 9000, device=device)
+    X[1, 2] = value
+    far = fit(X, code, 1.0 / 9000, device=device)
+    # without the column, to the few rows that it could tell apart
+    X[:, 2] = 0
+    without = fit(X, code, 1.0 / 9000, device=device)
+    assert far.loss_curve[-1] <= without.loss_curve[-1] + 1e-6
+    assert usual.status == "converged"
