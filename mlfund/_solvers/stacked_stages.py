@@ -6,12 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlfund._solvers.stacked_descent import ROUNDING, Stack, minimise_stack
-from mlfund._solvers.stacked_metrics import Sample, SharedMetric
+from mlfund._solvers.stacked_metrics import JOINT_UNKNOWNS, Sample, SharedMetric
 from mlfund._solvers.stacked_problem import StackedProblem
 
 # The curvature may cost about as much as this many passes of the whole stack.
 CURVATURE_PASSES = 1
+# Steps of the pilot, and those of them that take the curvature anew: where the Hessian is
+# the Newton one, and where several classes share a mean one.
 PILOT_STEPS = {"newton": (3, (0, 2)), "shared": (12, (0, 2, 6))}
+# Steps of the descent that take the curvature anew.
 REFRESH_AT = (6, 15, 30, 50, 80, 160)
 DIAGONAL_REFRESH_AT = (0, 4, 12, 30, 80)
 
@@ -70,7 +73,7 @@ def _affordable_hessians(problem: StackedProblem, sample: Sample) -> int:
     """Return how many strengths have their own curvature measured."""
     K = int(problem.strength[-1]) + 1
     n, p = len(problem.design.order), problem.design.p
-    pairs = problem.k * (problem.k + 1) / 2 if problem.k * p <= 120 else 1
+    pairs = problem.k * (problem.k + 1) / 2 if problem.k * p <= JOINT_UNKNOWNS else 1
     one = 2.0 * len(sample.index) * p * p * pairs
     one_pass = 4.0 * n * p * problem.k * len(problem.fold)
     return int(np.clip(CURVATURE_PASSES * one_pass / (3 * one), min(K, 3), K))

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.callback import ScoringMonitor
 from sklearn.datasets import load_iris, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV as SklearnCV
@@ -282,6 +283,15 @@ def test_verbose_tells_grid_and_refit(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "9 models (3 folds), solver stacked" in lines[0]
     assert "refitted on all rows" in lines[1]
+
+
+def test_callbacks_watch_the_refit():
+    X, y = problem()
+    monitor = ScoringMonitor(scoring="neg_log_loss")
+    model = LogisticRegressionCV(**COMMON).set_callbacks(monitor).fit(X, y)
+    scores = monitor.get_logs().data_as_pandas["neg_log_loss"]
+    assert len(scores) >= 1
+    assert scores.iloc[-1] == pytest.approx(model.score(X, y), abs=1e-3)
 
 
 # --- errors and warnings -----------------------------------------------------------------
