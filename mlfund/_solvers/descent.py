@@ -23,6 +23,9 @@ FLATTER = 1e-2
 class Direction(Protocol):
     """Where to go from a point; what the loop asks of NewtonCholesky, LBFGS and others."""
 
+    # Whether the very first step may be tried whole.
+    whole_from_start: bool
+
     def propose(self, point: Point) -> NDArray:
         """Return the direction, (k, p)."""
 
@@ -69,7 +72,7 @@ def minimise(
     with np.errstate(over="ignore", under="ignore"):
         point = problem.point(start)
         curve = [problem.value(point.V, point.Z)]
-        done_before, t = n_iter, 0.0
+        done_before, t = n_iter, float(direction.whole_from_start)
         flattest = point
         while (status := stopping.status(point.G, n_iter)) is None:
             flattest = point if stopping.improved else flattest

@@ -17,6 +17,8 @@ KEPT_ENTRIES = 2_000_000
 class NewtonCholesky:
     """The Newton direction from the full Hessian, (k p) x (k p); for few columns."""
 
+    whole_from_start = True
+
     def __init__(self, problem: Problem):
         self.problem = problem
         design = problem.design
@@ -25,18 +27,17 @@ class NewtonCholesky:
 
     def propose(self, point: Point) -> NDArray:
         """Return the direction, (k, p)."""
-        k, p = self.problem.shape
         H = self.hessian(point)
-        factor, unit = factorise(H, np.tile(self.problem.l2, k))
-        return -solve_factorised(factor, unit, point.G.ravel()).reshape(k, p)
+        self._factor = factorise(H, np.tile(self.problem.l2, self.problem.shape[0]))
+        return self.repropose(point)
 
     def hessian(self, point: Point) -> NDArray:
         """Return the Hessian of the loss, (k p, k p), without penalty."""
         return self._binary(point) if self.problem.shape[0] == 1 else self._multinomial(point)
 
     def repropose(self, point: Point) -> NDArray:
-        """Return the last direction of a fit; old curvature would be no Newton step."""
-        return self.propose(point)
+        """Return the direction with the last curvature, which near the end is nearly the same."""
+        return -solve_factorised(*self._factor, point.G.ravel()).reshape(self.problem.shape)
 
     def rebind(self, problem: Problem) -> None:
         """Go on with the same problem in another precision."""
@@ -90,6 +91,8 @@ class LBFGS:
     ----------
     Nocedal, "Updating quasi-Newton matrices with limited storage", Math. Comp. 35 (1980).
     """
+
+    whole_from_start = False
 
     def __init__(self, metric, *, memory: int = 10, refresh_at: tuple[int, ...] = (0, 3)):
         self.metric = metric

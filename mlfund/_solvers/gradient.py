@@ -21,6 +21,8 @@ class SteepestDescent:
     C. R. Acad. Sci. Paris 25 (1847).
     """
 
+    whole_from_start = False
+
     def __init__(self, problem: Problem):
         # Standardised columns have mean square 1, so the trace bounds the curvature.
         bound = problem.loss.curvature_bound * problem.design.p + float(problem.l2.max())
