@@ -9,6 +9,10 @@ A solver is put together from small parts, each in a file of its own:
 `search`           the step along a direction: one-dimensional Newton on cached margins
 `metrics`          what stands for the inverse Hessian: sampled, diagonal
 `directions`       where to go: Newton-Cholesky, L-BFGS in a metric
+`rotated`          the sampled Hessian of several classes, by their contrasts
+`gradient`         plain gradient descent
+`nesterov`         accelerated gradient steps with adaptive restart
+`single`           float32 copies of float64 problems, in the same coordinates
 `descent`          the loop: direction, search, stop
 `proximal`         the loop for l1 and elastic-net penalties, accelerated steps
 `proximal_newton`  the same penalties by Newton's model, for few columns

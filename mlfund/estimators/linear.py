@@ -56,7 +56,9 @@ class LogisticRegression(
     tol : float, default=1e-4
         The fit ends when no entry of the gradient of the mean objective (the above divided
         by C times the sum of weights) exceeds it, in the columns of X and in standardised
-        columns. What float32 cannot reach is finished in float64. For "sgd" the least
+        columns. What float32 cannot reach is finished in float64. An objective within 1e-6
+        of the least one took 1e-4 on 100,000 correlated rows and 1e-5 on raw MNIST pixels
+        and on separable rows, whose least objective is small. For "sgd" the least
         improvement of the mean objective (or of the score) in an epoch that counts.
     fit_intercept : bool, default=True
         Whether there is a b. It is not penalised, except by "liblinear".
@@ -70,7 +72,8 @@ class LogisticRegression(
     solver : str, default="lbfgs"
         scikit-learn's "lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga",
         or "auto" (as "lbfgs", and any penalty); or an algorithm by its own name:
-        "sgd", "newton", "preconditioned-lbfgs", "plain-lbfgs", "proximal", "proximal-newton".
+        "sgd", "newton", "preconditioned-lbfgs", "plain-lbfgs", "gradient-descent",
+        "nesterov", "proximal", "proximal-newton".
     max_iter : int, default=100
         Largest number of iterations; of epochs for "sgd".
     verbose : int, default=0
@@ -157,7 +160,8 @@ class LogisticRegression(
     L-BFGS in a diagonal metric; l1 penalties by proximal Newton steps, or on many columns
     by accelerated proximal steps with Newton steps on the support. Columns are centred and
     scaled in the arithmetic only: badly scaled columns need no more iterations, and the
-    objective stays that of the data given.
+    objective stays that of the data given. "gradient-descent" (exact line search) and
+    "nesterov" (adaptive restart) run in the same columns and need more iterations.
 
     References
     ----------
