@@ -14,7 +14,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "linear_mnist.json"
@@ -50,8 +50,9 @@ def _panel(axes, curves: dict, names: dict, title: str) -> None:
     axes.yaxis.set_minor_formatter(ScalarFormatter())
     axes.set_title(title)
     axes.set_xlabel("epochs")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3, which="both")
-    axes.legend(title="end, lowest first", frameon=False, fontsize=9)
+    axes.legend(title="end, lowest first", framealpha=0.9, fontsize=9)
 
 
 if __name__ == "__main__":
