@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from mlfund._solvers.metrics import factorise, solve_factorised
@@ -12,6 +13,7 @@ from mlfund._solvers.problem import Point, Problem
 BLOCK_ENTRIES = 100_000
 # Entries of the normal equations are sums of products of unit size; this many ulp.
 ROUNDING_ULP = 100
+LARGEST_EXPONENT = 100
 # A fit to this part of the variance has lost the digits of its residuals.
 SMALLEST_PART = 1e-8
 
@@ -22,24 +24,43 @@ class CholeskyHessian:
     One pass over X gives the Hessian and, from the targets, the right-hand sides.
     """
 
+    whole_from_start = True
+
     def __init__(self, problem: Problem):
         self.problem = problem
         design, targets = problem.design, problem.loss.target
         self._H = np.zeros((design.p,) * 2)
         self._right = np.zeros((design.p, problem.loss.k))
+        # Squares of the values of other columns would over- or underflow.
+        self._plain = bool(np.all(np.abs(np.log10(design.scale)) < LARGEST_EXPONENT))
         n_rows = max(BLOCK_ENTRIES // design.p, 64)
         for start in range(0, design.n, n_rows):
             index = slice(start, min(start + n_rows, design.n))
-            rows, y = design.rows(index), targets[:, index].T.astype(np.float64)
+            rows, y = self._unscaled(index), targets[:, index].T.astype(np.float64)
             if isinstance(design.row_weights, np.ndarray):
                 roots = np.sqrt(design.weights_of(index))[:, None]
                 rows, y = rows * roots, y * roots
             self._H += rows.T @ rows
             self._right += rows.T @ y
+        unit = np.ones(design.p)
+        if self._plain:
+            unit[: design.d] = np.where(design.dead, 0.0, 1.0 / design.scale)
         if not isinstance(design.row_weights, np.ndarray):
-            self._H *= design.row_weights
-            self._right *= design.row_weights
+            unit *= np.sqrt(design.row_weights)
+            self._right *= np.sqrt(design.row_weights)
+        self._H *= unit * unit[:, None]
+        self._right *= unit[:, None]
         self._factor, self._unit = factorise(self._H, problem.l2)
+
+    def _unscaled(self, index: slice) -> NDArray:
+        """Return centred rows; their products are scaled at the end, which is cheaper."""
+        if not self._plain:
+            return self.problem.design.rows(index)
+        part = self.problem.design.X[index]
+        part = part.toarray() if sp.issparse(part) else part
+        rows = np.ones((part.shape[0], self.problem.design.p))
+        np.subtract(part, self.problem.design.centre, out=rows[:, : part.shape[1]])
+        return rows
 
     def solution(self) -> tuple[NDArray, NDArray, float]:
         """Return the optimum by the normal equations, its objectives, and their rounding.

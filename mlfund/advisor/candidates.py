@@ -92,8 +92,8 @@ def _logistic_regression(setting: Setting) -> Pipeline:
 def _ridge(setting: Setting) -> Pipeline:
     """Linear regression with the penalty chosen by leave-one-out inside the training rows.
 
-    scikit-learn's, until mlfund has a linear regressor of its own: this candidate is to
-    say what a linear model can do, and RidgeCV is the exact answer for squared error.
+    This candidate is to say what a linear model can do. scikit-learn's RidgeCV finds the best
+    of many strengths at the price of one fit; `LinearRegressor` takes the one it is given.
     """
     import numpy as np
     from sklearn.linear_model import RidgeCV

@@ -284,6 +284,15 @@ def test_units_of_the_target_do_not_matter_without_penalty(loss, scale):
     assert scaled.intercept_ / scale == pytest.approx(plain.intercept_ + 5, rel=1e-5)
 
 
+@pytest.mark.parametrize("exponent", [-200, 200])
+def test_squares_of_the_columns_may_overflow(exponent):
+    X, y = data("squared_error")
+    model = LinearRegressor(alpha=0).fit(X * 10.0**exponent, y)
+    np.testing.assert_allclose(
+        model.coef_ * 10.0**exponent, LinearRegressor(alpha=0).fit(X, y).coef_, rtol=1e-6
+    )
+
+
 @pytest.mark.parametrize("l1_ratio", [0, 1])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_constant_and_duplicate_columns(loss, l1_ratio):
