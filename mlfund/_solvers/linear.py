@@ -25,7 +25,7 @@ from mlfund._solvers.coordinate import WorkingSetNewton
 from mlfund._solvers.descent import Direction, minimise
 from mlfund._solvers.design import Design
 from mlfund._solvers.directions import LBFGS, NewtonCholesky
-from mlfund._solvers.dual import minimise_with_dual
+from mlfund._solvers.dual import dual_pays, minimise_with_dual
 from mlfund._solvers.gradient import SteepestDescent
 from mlfund._solvers.losses import BinaryLoss
 from mlfund._solvers.metrics import DiagonalHessian, SampledHessian
@@ -247,7 +247,8 @@ def _solver_for(problem: Problem, solver: str | None, *, l1: bool) -> str:
     compiled = isinstance(problem.design.X, np.ndarray) or problem.design.sparse
     compiled = compiled and kernels.available() and kernels.suits(problem.design.X)
     if solver is None:
-        return choose(n, p, k, l1=l1, kernels=compiled)
+        chosen = choose(n, p, k, l1=l1, kernels=compiled)
+        return DUAL_COORDINATE if chosen == PLAIN and compiled and dual_pays(problem) else chosen
     if solver == COORDINATE:
         kernels.require(solver)
         # Several outputs share their columns; 64-bit indices are of sizes of their own.

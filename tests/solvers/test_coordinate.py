@@ -213,6 +213,26 @@ def test_several_classes_and_no_penalty_go_elsewhere():
     assert free.solver_ not in ("coordinate", "dual-coordinate")
 
 
+@pytest.mark.parametrize(
+    ("sparse", "C", "intercept", "expected"),
+    [
+        (True, 1.0, False, "dual-coordinate"),
+        (True, 1.0, True, "plain-lbfgs"),
+        (True, 1000.0, True, "dual-coordinate"),
+        (True, 1e8, True, "plain-lbfgs"),
+        (True, np.inf, True, "plain-lbfgs"),
+        (False, 1000.0, False, "plain-lbfgs"),
+    ],
+)
+def test_the_dual_is_chosen_for_sparse_rows_and_weak_penalties(sparse, C, intercept, expected):
+    X, y = data(13, n=300, d=400, density=0.02)
+    X = sp.csr_array(X / np.sqrt((X.toarray() ** 2).sum(axis=1).mean()))
+    model = LogisticRegression(C=C, fit_intercept=intercept, tol=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert model.fit(X if sparse else X.toarray(), y).solver_ == expected
+
+
 @pytest.mark.parametrize("solver", ["coordinate", "dual-coordinate"])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_single_precision_meets_the_same_tolerance(solver, sparse):
