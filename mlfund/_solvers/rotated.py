@@ -47,7 +47,7 @@ class RotatedHessian(SampledHessian):
             return super()._take(point)
         _, rotation = np.linalg.eigh(loss.mean_coupling(P))
 
-        def curvature(rows, u):
+        def curvature(rows: slice | NDArray, u: NDArray) -> NDArray:
             # The loss is blind to the common move of all classes; a matrix of zeros is no use.
             return loss.contrast(P, rows, u) + LEAST_PART * loss.mean_curvature(P, rows)
 

@@ -54,7 +54,7 @@ class SingleDesign(Design):
             X[start : start + rows] = block
         return X
 
-    def astype(self, dtype) -> Design:
+    def astype(self, dtype: type) -> Design:
         """Return the design in float64: the exact one, in the same coordinates."""
         return self._exact if dtype == np.float64 else self
 
