@@ -16,6 +16,10 @@ A solver is put together from small parts, each in a file of its own:
 `descent`          the loop: direction, search, stop
 `proximal`         the loop for l1 and elastic-net penalties, accelerated steps
 `proximal_newton`  the same penalties by Newton's model, for few columns
+`coordinate`       the same penalties by a growing working set, for many columns
+`columns`          the columns of a working set: Hessian, margins, sweeps
+`dual`             dual coordinate descent for sparse rows under a weak l2 penalty
+`kernels`          the compiled loops of the last three (`_kernels.c`), behind checks
 `stopping`         the one meaning of "converged"
 `choice`           which of them suits the data
 `stacked`          a grid of models, strengths times folds, as one problem (`stacked_*`)

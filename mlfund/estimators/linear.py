@@ -49,8 +49,8 @@ class LogisticRegression(
         Inverse of the strength of the penalty, above 0; `np.inf` means none.
     l1_ratio : float, default=0.0
         0 is the l2 penalty, 1 the l1 penalty, between them the elastic net. Other values
-        than 0 need solver "saga", "liblinear" (1 only), "auto", "proximal" or
-        "proximal-newton".
+        than 0 need solver "saga", "liblinear" (1 only), "auto", "proximal",
+        "proximal-newton" or "coordinate".
     dual : bool, default=False
         Accepted with solver "liblinear" and the l2 penalty; the optimum is the same.
     tol : float, default=1e-4
@@ -73,7 +73,9 @@ class LogisticRegression(
         scikit-learn's "lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga",
         or "auto" (as "lbfgs", and any penalty); or an algorithm by its own name:
         "sgd", "newton", "preconditioned-lbfgs", "plain-lbfgs", "gradient-descent",
-        "nesterov", "proximal", "proximal-newton".
+        "nesterov", "proximal", "proximal-newton", and for two classes "coordinate" and
+        "dual-coordinate", which need a C compiler at installation. With more classes they
+        run "proximal" and "plain-lbfgs".
     max_iter : int, default=100
         Largest number of iterations; of epochs for "sgd".
     verbose : int, default=0
