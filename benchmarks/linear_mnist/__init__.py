@@ -1,10 +1,10 @@
 """Claim: gradient descent learns MNIST from raw pixels with its defaults, no scaling, no tuning.
 
 "Is it a five?" (two classes) and all ten digits, 60,000 images to train on and 10,000 to test,
-pixels from 0 to 255 as they are. Beside `solver="sgd"` stands
-the default solver. Beside that the objective after each epoch, for every optimizer of the vocabulary
-at a constant rate (the best of three on 10,000 rows) and for every schedule with Nesterov's
-momentum; `benchmarks/linear_mnist/picture.py` draws them.
+pixels from 0 to 255 as they are; beside `solver="sgd"` stands the default solver. Then the
+objective after each epoch, for every optimizer of the vocabulary at a constant rate (the best of
+three on 10,000 rows after 3 epochs) and for every schedule with Nesterov's momentum;
+`benchmarks/linear_mnist/picture.py` draws them.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ STYLES = ("-", "--")
 
 def draw(result: dict, path: Path) -> None:
     """Draw optimizers on the left and schedules on the right, on one scale."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 6.5), sharey=True, layout="constrained")
     rates = result["learning_rates"]
     names = {name: f"{name} ({rates[name]:g})" for name in result["optimizers"]}
     _panel(left, result["optimizers"], names, "Optimizers, constant rate (in brackets)")
@@ -52,7 +52,14 @@ def _panel(axes, curves: dict, names: dict, title: str) -> None:
     axes.set_xlabel("epochs")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3, which="both")
-    axes.legend(title="end, lowest first", framealpha=0.9, fontsize=9)
+    axes.legend(
+        title="objective after the last epoch, lowest first",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.12),
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+    )
 
 
 if __name__ == "__main__":
