@@ -147,7 +147,6 @@ class LinearRegressor(
     See Also
     --------
     LogisticRegression : The same for classes.
-    sklearn.linear_model.Ridge, sklearn.linear_model.HuberRegressor : See Notes.
 
     Notes
     -----
@@ -181,8 +180,6 @@ class LinearRegressor(
     ----------
     Huber, "Robust estimation of a location parameter", Ann. Math. Stat. 35 (1964).
     Koenker and Bassett, "Regression quantiles", Econometrica 46 (1978).
-    Madsen and Nielsen, "A finite smoothing algorithm for linear l1 estimation", SIAM J.
-    Optim. 3 (1993).
 
     Examples
     --------
@@ -316,8 +313,8 @@ class LinearRegressor(
             return super().score(X, y, sample_weight)
         y, predicted = np.asarray(y), self.predict(X)
         pairs = zip(y.reshape(len(y), -1).T, predicted.reshape(len(y), -1).T, strict=True)
-        weights = {"sample_weight": sample_weight, "power": 1}
-        return float(np.mean([d2_tweedie_score(*pair, **weights) for pair in pairs]))
+        options = {"sample_weight": sample_weight, "power": 1}
+        return float(np.mean([d2_tweedie_score(*pair, **options) for pair in pairs]))
 
     def _name(self) -> str:
         return self.loss if isinstance(self.loss, str) else self.loss.name
