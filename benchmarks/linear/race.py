@@ -52,10 +52,9 @@ def _settings(name: str, entry: Entry, problem: Problem, *, quick: bool):
         entered = [c for c in entrants(problem) if c.module in (OURS, "sklearn")]
         return optimum, {c.name: _search_here(c, problem, optimum["value"]) for c in entered}
     known = settings.renew(name)
-    limit = entry.limit_seconds
-    with search.Worker(name, known["optimum"]["value"], limit) as worker:
+    with search.Worker(name, known["optimum"]["value"], entry.limit_seconds) as worker:
         found = {
-            competitor.name: search.as_json(search.search(competitor, worker, limit))
+            competitor.name: search.as_json(search.search(competitor, worker, entry))
             for competitor in entrants(problem)
             if competitor.module == OURS
         }

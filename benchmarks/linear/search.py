@@ -1,6 +1,7 @@
 """The fastest setting of a competitor that reaches the wanted suboptimality.
 
-The search runs in a process of its own, so that a fit without end can be ended.
+The search runs in a process of its own, so that a fit without end can be ended. It counts
+processor time, which for one thread is what a quiet machine would need.
 """
 
 from __future__ import annotations
@@ -8,17 +9,19 @@ from __future__ import annotations
 import importlib.metadata
 import multiprocessing
 import os
+import resource
+import signal
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 from benchmarks.linear.competitors import by_name
 from benchmarks.linear.competitors._base import Competitor
 from benchmarks.linear.objective import objective
-from benchmarks.linear.problems import PROBLEMS, QUICK, Problem
+from benchmarks.linear.problems import PROBLEMS, QUICK, Entry, Problem
 from benchmarks.linear.threads import ONE_THREAD, one_thread
 
 # The wanted objective / optimum - 1.
@@ -26,8 +29,6 @@ WANTED = 1e-6
 # The search begins here: where most tolerances are a gradient's.
 FIRST_TOLERANCE = 1e-4
 MOST_TIMEOUTS = 2
-# Imports, data and compilation of a worker, in seconds.
-START_LIMIT = 180.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Found:
     setting : float or None
         The loosest that reaches `WANTED`; None where none does, and `why` tells the reason.
     seconds : float or None
-        Of that one fit.
+        Processor time of that one fit.
     suboptimality : float or None
     why : str
     version : str
@@ -98,11 +99,12 @@ def loosest(
     return *found, why or f"ends at {best:.0e}"
 
 
-def search(competitor: Competitor, worker: Worker, limit: float) -> Found:
+def search(competitor: Competitor, worker: Worker, entry: Entry) -> Found:
     """Return the fastest setting of a competitor on the worker's problem."""
     version = version_of(competitor.module)
     try:
-        found = loosest(partial(worker.trial, competitor.name), competitor.settings, limit)
+        settings = competitor.settings[:: entry.stride]
+        found = loosest(partial(worker.trial, competitor.name), settings, entry.limit_seconds)
     except CompetitorFailed as error:
         return Found(None, None, None, str(error)[:200], version)
     return Found(*found, version)
@@ -117,12 +119,11 @@ class Worker:
         Name of the problem.
     optimum : float
     limit : float
-        Seconds for one fit.
+        Seconds of processor time for one fit.
     """
 
     def __init__(self, problem: str, optimum: float, limit: float):
-        self._arguments = (problem, optimum)
-        self._limit = limit
+        self._arguments = (problem, optimum, limit)
         self._process: Any = None
 
     def __enter__(self) -> Worker:
@@ -136,8 +137,8 @@ class Worker:
         if self._process is None:
             self._start()
         # Imports and compilation are not part of a fit.
-        self._ask((competitor, None), START_LIMIT)
-        return self._ask((competitor, setting), self._limit)
+        self._ask(competitor, None)
+        return self._ask(competitor, setting)
 
     def _start(self) -> None:
         os.environ.update(ONE_THREAD)
@@ -147,16 +148,17 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    def _ask(self, question: tuple[str, float | None], limit: float) -> Any:
-        self._connection.send(question)
-        if not self._connection.poll(limit):
-            self._end()
-            raise TooSlow
+    def _ask(self, competitor: str, setting: float | None) -> Any:
+        self._connection.send((competitor, setting))
         try:
             answer = self._connection.recv()
         except EOFError:
+            self._process.join()
+            code = self._process.exitcode
             self._end()
-            raise CompetitorFailed("the process died") from None
+            if code == -signal.SIGXCPU:
+                raise TooSlow from None
+            raise CompetitorFailed(f"the process ended with {code}") from None
         if isinstance(answer, str):
             raise CompetitorFailed(answer)
         return answer
@@ -169,7 +171,7 @@ class Worker:
             self._process = None
 
 
-def _serve(problem_name: str, optimum: float, connection) -> None:
+def _serve(problem_name: str, optimum: float, limit: float, connection) -> None:
     problem = {**PROBLEMS, **QUICK}[problem_name].make()
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -179,16 +181,22 @@ def _serve(problem_name: str, optimum: float, connection) -> None:
             except EOFError:
                 return
             try:
-                connection.send(_answer(by_name(name), problem, setting, optimum))
+                if setting is None:
+                    warm_up(by_name(name), problem)
+                    connection.send(None)
+                else:
+                    _limit_processor_time(limit)
+                    connection.send(measure(by_name(name), problem, setting, optimum))
+                    _limit_processor_time(None)
             except Exception as error:
                 connection.send(f"{type(error).__name__}: {error}")
 
 
-def _answer(competitor: Competitor, problem: Problem, setting: float | None, optimum: float):
-    if setting is None:
-        warm_up(competitor, problem)
-        return None
-    return measure(competitor, problem, setting, optimum)
+def _limit_processor_time(seconds: float | None) -> None:
+    """Let the system end this process when it has computed for so many seconds more."""
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = most if seconds is None else round(process_time() + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, most))
 
 
 def warm_up(competitor: Competitor, problem: Problem) -> None:
@@ -198,10 +206,10 @@ def warm_up(competitor: Competitor, problem: Problem) -> None:
 
 
 def measure(competitor: Competitor, problem: Problem, setting: float, optimum: float):
-    """Return seconds and suboptimality of one fit."""
-    start = perf_counter()
+    """Return processor seconds and suboptimality of one fit."""
+    start = process_time()
     W = competitor.fit(problem, setting)
-    seconds = perf_counter() - start
+    seconds = process_time() - start
     return seconds, objective(problem, W) / optimum - 1
 
 

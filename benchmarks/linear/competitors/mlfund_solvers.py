@@ -32,11 +32,20 @@ def _moderate(problem: Problem) -> bool:
     return k * problem.X.shape[1] <= 5_000
 
 
+def _patient(problem: Problem) -> bool:
+    """Whether some thousand passes over X take seconds and not minutes."""
+    return not problem.l1 and problem.X.size * (0.001 if problem.sparse else 1) <= 20_000_000
+
+
 # name -> where it applies: a new solver joins by one row.
 SOLVERS = {
     "newton": lambda problem: not problem.l1 and _moderate(problem),
     "preconditioned-lbfgs": lambda problem: not problem.l1 and problem.X.shape[1] <= 5_000,
     "plain-lbfgs": lambda problem: not problem.l1,
+    "gradient-descent": _patient,
+    "nesterov": _patient,
+    "dual-coordinate": lambda problem: not problem.l1 and problem.n_classes == 2,
+    "coordinate": lambda problem: problem.l1,
     "proximal": lambda problem: problem.l1,
     "proximal-newton": lambda problem: problem.l1 and _moderate(problem),
 }

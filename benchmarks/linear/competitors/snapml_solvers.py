@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import scipy.sparse as sp
 
 from benchmarks.linear.competitors._base import Competitor, binary
 from benchmarks.linear.problems import Problem
@@ -24,7 +25,9 @@ def fit(problem: Problem, tolerance: float, dual: bool):
         n_jobs=1,
         random_state=0,
     )
-    return np.reshape(model.fit(problem.X, problem.y).coef_, (1, -1))
+    # It knows sparse matrices, but not sparse arrays.
+    X = sp.csr_matrix(problem.X) if problem.sparse else problem.X
+    return np.reshape(model.fit(X, problem.y).coef_, (1, -1))
 
 
 COMPETITORS = (
