@@ -21,7 +21,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from mlfund._check import check_choice, check_fraction, check_positive, limited_threads
-from mlfund._solvers.stochastic import Outcome, Settings, Training, minimise, rows_of_batch
+from mlfund._solvers.stochastic import Settings, Training, rows_of_batch
+from mlfund._solvers.stochastic_fit import Outcome, minimise
 from mlfund.folds import FoldPlan
 from mlfund.losses import Loss
 from mlfund.optimizers import get_optimizer

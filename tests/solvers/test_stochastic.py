@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from mlfund._solvers.stochastic import Settings, Training, minimise
+from mlfund._solvers.stochastic import Settings, Training
+from mlfund._solvers.stochastic_fit import minimise
 from mlfund._solvers.stochastic_gradients import derivative_of, total_loss
 from mlfund._solvers.stochastic_rows import Moments
 from mlfund._solvers.stochastic_steps import make_step
