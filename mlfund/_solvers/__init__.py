@@ -23,6 +23,7 @@ A solver is put together from small parts, each in a file of its own:
 `stopping`         the one meaning of "converged"
 `choice`           which of them suits the data
 `stacked`          a grid of models, strengths times folds, as one problem (`stacked_*`)
+`stochastic`       gradient descent by batches, for `mlfund.losses` (`stochastic_*`)
 =================  =====================================================================
 
 Shapes: n rows, d columns of X, p = d + 1 with an intercept, k outputs (1 when binary).
