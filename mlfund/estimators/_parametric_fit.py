@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mlfund._check import check_choice, check_positive, resolve_device
-from mlfund.estimators._parametric_function import ParametricFunction, inside
+from mlfund.estimators._parametric_function import ParametricFunction
 from mlfund.estimators._parametric_newton import (
     STOPPED,
     AfterIteration,
@@ -18,8 +18,9 @@ from mlfund.estimators._parametric_newton import (
     levenberg_marquardt,
 )
 from mlfund.estimators._parametric_problem import Problem
+from mlfund.estimators._parametric_start import inside
 from mlfund.estimators._parametric_steps import StepPlan, first_order
-from mlfund.optimizers import get_optimizer
+from mlfund.optimizers import OPTIMIZERS, Optimizer, get_optimizer
 from mlfund.schedules import get_schedule
 
 NEWTON = "levenberg-marquardt"
@@ -59,6 +60,9 @@ def read_plan(model: Any, report: Any) -> Plan:
     check_positive("n_restarts", model.n_restarts, zero=True, integer=True)
     check_positive("n_iter_no_change", model.n_iter_no_change, integer=True)
     check_choice("polish", model.polish, [None, True, False])
+    check_choice("scale_parameters", model.scale_parameters, [None, True, False])
+    if not isinstance(model.optimizer, Optimizer):
+        check_choice("optimizer", model.optimizer, ["auto", *OPTIMIZERS])
     if isinstance(model.optimizer, str) and model.optimizer == "auto":
         _refuse_without_optimizer(model)
         return Plan(None, True, model.tol, model.max_iter)
@@ -72,7 +76,7 @@ def read_plan(model: Any, report: Any) -> Plan:
         schedule=get_schedule(schedule),
         learning_rate=model.learning_rate_init,
         batch_size=model.batch_size,
-        scale=True if model.scale_parameters is None else model.scale_parameters,
+        scale=model.scale_parameters is not False,
         report=report,
         max_iter=model.max_iter,
         n_iter_no_change=model.n_iter_no_change,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-import numbers
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,12 +12,10 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from mlfund._check import nearest
+from mlfund.estimators._parametric_start import start_values
 
-# Where curve_fit starts a parameter that nobody gave a value.
-DEFAULT_START = 1.0
 _TO_NUMPY = frozenset({"__array__", "numpy"})
-_TO_PYTHON = frozenset({"__float__", "__int__", "__complex__", "item", "tolist"})
+_TO_NUMBER = frozenset({"__float__", "__int__", "__complex__", "item"})
 
 
 class ParametricFunction:
@@ -42,7 +38,7 @@ class ParametricFunction:
     labels : list of str
         Name of each entry of the flat vector: ``a``, or ``w[0]``, ``w[1]``.
     given : ndarray of bool of shape (p,)
-        Whether a start value was given rather than `DEFAULT_START` assumed.
+        Whether a start value was given rather than assumed.
     """
 
     def __init__(self, function: Callable[..., Any], start: Mapping[str, Any] | None):
@@ -52,12 +48,12 @@ class ParametricFunction:
             )
         self.function = function
         self.name = getattr(function, "__name__", type(function).__name__)
-        values = _start_values(function, self.name, start)
+        values = start_values(function, self.name, start)
         self.shapes = {name: np.shape(value) for name, (value, _) in values.items()}
         self.labels = [label for name in values for label in self.labels_of(name)]
         flat = [np.ravel(value) for value, _ in values.values()]
         self.start = np.concatenate(flat).astype(np.float64)
-        self._forward = False
+        self._forward: bool | None = None
         self.given = np.repeat([given for _, given in values.values()], [len(v) for v in flat])
 
     def labels_of(self, name: str) -> list[str]:
@@ -90,7 +86,10 @@ class ParametricFunction:
 
     def __call__(self, x: Tensor, theta: Tensor) -> Tensor:
         """Return the predictions, shape (n,)."""
-        raw = self.function(x, **self.unpack(theta))
+        return self._predictions(x, self.unpack(theta))
+
+    def _predictions(self, x: Tensor, values: Mapping[str, Tensor]) -> Tensor:
+        raw = self.function(x, **values)
         return raw.expand(len(x)) if raw.ndim == 0 else raw
 
     def jacobian(self, x: Tensor, theta: Tensor) -> Tensor:
@@ -99,23 +98,31 @@ class ParametricFunction:
 
     def linearise(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return the predictions (n,) and their derivatives by the parameters (n, p)."""
+        if self._forward is None:
+            self._forward = not self._can_differentiate_twice(x, theta)
         return self._forward_mode(x, theta) if self._forward else self._reverse_mode(x, theta)
 
     def _reverse_mode(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         # J'v is linear in v, so its derivative by v, entry by entry, is J: p backward
         # passes instead of n.
-        theta = theta.detach().requires_grad_()
+        values = self._leaves(theta)
         with torch.enable_grad():
-            raw = self(x, theta)
+            raw = self._predictions(x, values)
             v = torch.zeros_like(raw, requires_grad=True)
-            (product,) = torch.autograd.grad(raw, theta, v, create_graph=True)
+            products = _gradients(raw, values, v, create_graph=True)
         columns = []
-        for entry in product:
-            column = None
-            if entry.requires_grad:
-                (column,) = torch.autograd.grad(entry, v, retain_graph=True, allow_unused=True)
-            columns.append(torch.zeros_like(v) if column is None else column)
+        for product in products:
+            for entry in product.reshape(-1) if product.ndim else [product]:
+                column = None
+                if entry.requires_grad:
+                    (column,) = torch.autograd.grad(entry, v, retain_graph=True, allow_unused=True)
+                columns.append(torch.zeros_like(v) if column is None else column)
         return raw.detach(), torch.stack(columns, dim=1).detach()
+
+    def _leaves(self, theta: Tensor) -> dict[str, Tensor]:
+        """Return the parameters with a gradient each; slices of one vector would cost double."""
+        values = self.unpack(theta.detach())
+        return {name: value.detach().requires_grad_() for name, value in values.items()}
 
     def _forward_mode(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         columns = []
@@ -138,20 +145,24 @@ class ParametricFunction:
         ValueError
             If the shape is wrong, a value is not finite, or no parameter has a gradient.
         """
-        theta = theta.detach().clone().requires_grad_()
-        values = self.unpack(theta)
+        values = self._leaves(theta)
+        version = x._version
         try:
             with _TorchOnly(self.name):
                 raw = self.function(x, **values)
         except Exception as error:
             error.add_note(
-                f"Raised in {self.name}, called with x of shape {tuple(x.shape)} and the start "
-                f"values {self._told(theta)}."
+                f"Raised in {self.name}, called with x of shape {tuple(x.shape)}, which is (n,) "
+                f"for one column of X, else (n, d), and the start values {self._told(theta)}."
             )
             raise
+        if x._version != version:
+            raise ValueError(
+                f"{self.name} changes x in place, so that each call sees other data: write "
+                "x = 2 * x rather than x *= 2 or x.mul_(2)."
+            )
         self._check_output(raw, len(x), theta)
         ignored = self._ignored(raw, values)
-        self._choose_mode(x, theta, raw)
         if not self.jacobian(x, theta).any():
             raise ValueError(
                 f"{self.name} is flat at the start {self._told(theta)}: its derivatives by all "
@@ -160,19 +171,23 @@ class ParametricFunction:
             )
         return ignored
 
-    def _choose_mode(self, x: Tensor, theta: Tensor, raw: Tensor) -> None:
-        """Take forward derivatives if an operation has no second derivative, or a wrong one.
+    def _can_differentiate_twice(self, x: Tensor, theta: Tensor) -> bool:
+        """Tell whether every operation has a second derivative, which the reverse mode takes.
 
-        The reverse mode costs least on small data, but it differentiates twice.
+        It costs least on small data; where it does not serve, the forward mode does.
         """
-        probe = torch.linspace(1, 2, len(x), dtype=theta.dtype, device=theta.device)
-        (expected,) = torch.autograd.grad(raw.expand(len(x)), theta, probe)
+        values = self._leaves(theta)
+        with torch.enable_grad():
+            raw = self._predictions(x, values)
+            probe = torch.linspace(1, 2, len(x), dtype=theta.dtype, device=theta.device)
+            expected = torch.cat([g.reshape(-1) for g in _gradients(raw, values, probe)])
         try:
-            found = self._reverse_mode(x, theta)[1].T @ probe
+            slopes = self._reverse_mode(x, theta)[1]
         except RuntimeError:
-            self._forward = True
-        else:
-            self._forward = not torch.allclose(found, expected, rtol=1e-3, equal_nan=True)
+            return False
+        rounding = 1e-9 * (slopes.abs().T @ probe)
+        error = (slopes.T @ probe - expected).abs()
+        return bool((error <= 1e-3 * expected.abs() + rounding).all())
 
     def _check_output(self, raw: Any, n: int, theta: Tensor) -> None:
         if not isinstance(raw, Tensor):
@@ -199,16 +214,13 @@ class ParametricFunction:
             )
 
     def _ignored(self, raw: Tensor, values: dict[str, Tensor]) -> list[str]:
-        names = list(values)
-        gradients: tuple[Tensor | None, ...] = (None,) * len(names)
+        gradients: tuple[Tensor | None, ...] = (None,) * len(values)
         if raw.requires_grad:
-            gradients = torch.autograd.grad(
-                raw.sum(), list(values.values()), retain_graph=True, allow_unused=True
-            )
-        ignored = [name for name, g in zip(names, gradients, strict=True) if g is None]
-        if len(ignored) == len(names):
+            gradients = torch.autograd.grad(raw.sum(), list(values.values()), allow_unused=True)
+        ignored = [name for name, g in zip(values, gradients, strict=True) if g is None]
+        if len(ignored) == len(values):
             raise ValueError(
-                f"{self.name} has no gradient by any of its parameters {', '.join(names)}: its "
+                f"{self.name} has no gradient by any of its parameters {', '.join(values)}: its "
                 "result must be computed from them by torch's functions, without torch.tensor(a), "
                 ".detach(), .data or rounding in between."
             )
@@ -217,6 +229,21 @@ class ParametricFunction:
     def _told(self, theta: Tensor) -> str:
         pairs = zip(self.labels, theta.tolist(), strict=True)
         return ", ".join(f"{label}={value:g}" for label, value in pairs)
+
+
+def _gradients(
+    raw: Tensor, values: Mapping[str, Tensor], v: Tensor, create_graph: bool = False
+) -> list[Tensor]:
+    """Return the derivatives of v'raw by each parameter, zeros for those it does not use."""
+    if not raw.requires_grad:  # a branch of the function without parameters
+        return [torch.zeros_like(value) for value in values.values()]
+    found = torch.autograd.grad(
+        raw, list(values.values()), v, create_graph=create_graph, allow_unused=True
+    )
+    return [
+        torch.zeros_like(value) if gradient is None else gradient
+        for value, gradient in zip(values.values(), found, strict=True)
+    ]
 
 
 class _TorchOnly(TorchFunctionMode):
@@ -234,139 +261,18 @@ class _TorchOnly(TorchFunctionMode):
                 f"{self.name} calls numpy on a tensor, which has no gradient: use torch's function "
                 "of the same name, such as torch.exp for np.exp, and torch.as_tensor for arrays."
             )
-        if called in _TO_PYTHON and args[0].requires_grad:
+        if called in _TO_NUMBER or called in ("tolist", "__bool__"):
+            self._refuse_numbers(called, args[0])
+        return func(*args, **(kwargs or {}))
+
+    def _refuse_numbers(self, called: str, tensor: Tensor) -> None:
+        if called != "tolist" and tensor.numel() > 1:
+            raise TypeError(
+                f"{self.name} turns a column into a single number, as math.exp, float and if do: "
+                "use torch's functions, such as torch.exp for math.exp and torch.where for if."
+            )
+        if called != "__bool__" and tensor.requires_grad:
             raise TypeError(
                 f"{self.name} turns a parameter into a plain number, as math.exp or float does, "
                 "which has no gradient: use torch's function, such as torch.exp."
             )
-        return func(*args, **(kwargs or {}))
-
-
-def _start_values(
-    function: Callable[..., Any], name: str, start: Mapping[str, Any] | None
-) -> dict[str, tuple[np.ndarray, bool]]:
-    """Return {parameter: (start value, whether it was given)} in the order of the signature."""
-    start = dict(start or {})
-    values = {}
-    for parameter, default in _candidates(function, name, start):
-        if parameter in start:
-            value, given = start.pop(parameter), True
-        elif default is inspect.Parameter.empty:
-            value, given = DEFAULT_START, False
-        elif _is_numeric(default):
-            value, given = default, True
-        else:
-            continue  # an option of the function, not a parameter to fit
-        values[parameter] = (_checked_start(parameter, value), given)
-    if start:
-        _refuse_name("start", next(iter(start)), name, values)
-    if not values:
-        raise ValueError(
-            f"{name} has no parameters to fit: write it as f(x, a, b, ...), with start values as "
-            "defaults if you like."
-        )
-    return values
-
-
-def _candidates(
-    function: Callable[..., Any], name: str, start: Mapping[str, Any]
-) -> Iterator[tuple[str, Any]]:
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"the parameters of {name} cannot be read: wrap it as def f(x, a, b): ..."
-        ) from error
-    if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
-        raise ValueError(f"{name} must take x as its first argument: f(x, a, b, ...).")
-    named = [p.name for p in parameters]
-    for parameter in parameters[1:]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
-            raise ValueError(
-                f"{name} takes {parameter} by position, but parameters are passed by name: "
-                "write them out, f(x, a, b), or use **parameters and name them in start."
-            )
-        if parameter.kind is parameter.VAR_KEYWORD:
-            yield from ((extra, parameter.empty) for extra in list(start) if extra not in named)
-        else:
-            yield parameter.name, parameter.default
-
-
-def _is_numeric(value: Any) -> bool:
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
-    if number or isinstance(value, Tensor):
-        return True
-    return isinstance(value, np.ndarray | list | tuple) and np.asarray(value).dtype.kind in "iuf"
-
-
-def _checked_start(name: str, value: Any) -> np.ndarray:
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().numpy()
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"the start value of {name!r} must be a number or an array of numbers; got {value!r}."
-        ) from error
-    if array.size == 0 or not np.isfinite(array).all():
-        raise ValueError(f"the start value of {name!r} must be finite; got {value!r}.")
-    return array
-
-
-def _refuse_name(argument: str, given: str, function: str, allowed: Mapping[str, Any]) -> None:
-    suggestion = nearest(given, allowed)
-    raise ValueError(
-        f"{argument} names {given!r}, which is no parameter of {function}; its parameters are "
-        f"{', '.join(map(repr, allowed)) or 'none'}."
-        + (f" Did you mean {suggestion!r}?" if suggestion else "")
-    )
-
-
-def read_bounds(
-    function: ParametricFunction, bounds: Mapping[str, Any] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper bounds of the flat parameters, infinite where there are none.
-
-    Raises
-    ------
-    ValueError
-        If a name or a pair is wrong, or a start value given lies outside.
-    """
-    lower = {name: function.expand(name, -np.inf) for name in function.shapes}
-    upper = {name: function.expand(name, np.inf) for name in function.shapes}
-    for name, pair in (bounds or {}).items():
-        if name not in function.shapes:
-            _refuse_name("bounds", name, function.name, function.shapes)
-        try:
-            low, high = pair
-            lower[name] = function.expand(name, -np.inf if low is None else low)
-            upper[name] = function.expand(name, np.inf if high is None else high)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"bounds[{name!r}] must be a pair (low, high) of numbers, None for no bound; got "
-                f"{pair!r}."
-            ) from error
-    low, high = function.pack(lower), function.pack(upper)
-    for j, label in enumerate(function.labels):
-        _check_bounds(label, low[j], high[j], function.start[j], function.given[j])
-    return low, high
-
-
-def _check_bounds(label: str, low: float, high: float, start: float, given: bool) -> None:
-    if not low <= high or low == np.inf or high == -np.inf:
-        raise ValueError(
-            f"bounds of {label!r} must be low <= high; got ({low:g}, {high:g}). Equal bounds hold "
-            "the parameter there."
-        )
-    if given and not low <= start <= high:
-        raise ValueError(
-            f"the start value of {label!r}, {start:g}, lies outside its bounds ({low:g}, {high:g})."
-        )
-
-
-def inside(theta: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return `theta` moved into its bounds, away from them where there is room."""
-    moved = np.clip(theta, low, high)
-    width = high - low
-    middle = np.where(np.isfinite(width), low + 0.5 * np.where(np.isfinite(width), width, 0), moved)
-    return np.where(moved != theta, middle, moved)

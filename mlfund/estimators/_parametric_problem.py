@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlfund._check import check_choice
 from mlfund.estimators._parametric_function import ParametricFunction
 from mlfund.losses import LOSSES, AbsoluteError, Loss, SquaredError, get_loss
 
@@ -34,12 +35,9 @@ def read_loss(loss: str | Loss) -> tuple[Loss, Callable[[Any], Any]]:
     """
     if isinstance(loss, str) and loss in _NAMES:
         return _NAMES[loss]
-    known = [name for name, entry in LOSSES.items() if entry.target == "real"]
-    if isinstance(loss, str) and loss not in known:
-        raise ValueError(
-            f"loss={loss!r} is not known; allowed are {', '.join(map(repr, [*_NAMES, *known]))} "
-            "or an instance of mlfund.losses.Loss for real targets."
-        )
+    if not isinstance(loss, Loss):
+        known = [name for name, entry in LOSSES.items() if entry.target == "real"]
+        check_choice("loss", loss, [*_NAMES, *known])
     entry = get_loss(loss)
     if entry.target != "real" or entry.reduction != "pointwise":
         raise ValueError(

@@ -17,9 +17,10 @@ from mlfund._version_stamp import VersionStamped
 from mlfund.estimators import _parametric_fit as fitting
 from mlfund.estimators._parametric_callbacks import IterationReport
 from mlfund.estimators._parametric_covariance import measure
-from mlfund.estimators._parametric_function import ParametricFunction, read_bounds
+from mlfund.estimators._parametric_function import ParametricFunction
 from mlfund.estimators._parametric_problem import Problem, read_loss
 from mlfund.estimators._parametric_results import FittedCurveMixin, columns
+from mlfund.estimators._parametric_start import read_bounds
 
 
 class ParametricRegressor(VersionStamped, CallbackSupportMixin, FittedCurveMixin, BaseEstimator):
@@ -318,9 +319,12 @@ Loss, default="mse"
                 stacklevel=4,
             )
         if self.degrees_of_freedom_ <= 0:
+            free = int((~self._at_bound).sum())
             warnings.warn(
-                f"{self.n_samples_fit_} rows leave no degrees of freedom for "
-                f"{len(self._labels)} parameters: their standard errors are NaN.",
+                f"A weight sum of {self.degrees_of_freedom_ + free:g}, which is the number of rows "
+                f"where all weigh 1, leaves no degrees of freedom for {free} free parameters: "
+                "their standard errors are NaN. Give more rows, or weights that sum to their "
+                "number.",
                 UserWarning,
                 stacklevel=4,
             )

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mlfund import ParametricRegressor
+from mlfund.estimators._parametric_function import ParametricFunction
 from mlfund.losses import get_loss
 from mlfund.optimizers import get_optimizer
 
@@ -30,8 +31,10 @@ def fit(function, **parameters):
         (lambda x, a, b: a * b * x * np.ones(40), "torch.as_tensor for arrays"),
         (lambda x, a, b: a * math.exp(-b) * x, "use torch's function"),
         (lambda x, a, b: a * torch.exp(-b.item() * x), "use torch's function"),
+        (lambda x, a, b: a * b * math.exp(x), "a column into a single number.*torch.exp"),
+        (lambda x, a, b: a if x > 1 else b * x, "a column into a single number.*torch.where"),
     ],
-    ids=["parameter", "x", "array", "math", "item"],
+    ids=["parameter", "x", "array", "math", "item", "math of x", "if"],
 )
 def test_leaving_torch_is_answered_with_what_to_use(function, advice):
     with pytest.raises(TypeError, match=advice) as caught:
@@ -56,6 +59,7 @@ def test_constants_of_numpy_and_math_are_fine():
         (lambda x, a: a * torch.log(-x), ValueError, "40 values that are NaN.*a=1.*row 0"),
         (lambda x, a: x * a.detach(), ValueError, "no gradient by any of its parameters a"),
         (lambda x, a: torch.round(a * x), ValueError, "is flat at the start a=1"),
+        (lambda x, a: a * x.mul_(2), ValueError, "changes x in place"),
         (lambda x: x, ValueError, "no parameters to fit"),
         (lambda: 1, ValueError, "x as its first argument"),
         (lambda x, *p: x, ValueError, r"takes \*p by position"),
@@ -74,6 +78,7 @@ def test_an_error_inside_the_function_is_told_with_the_start():
     with pytest.raises(RuntimeError) as caught:
         fit(function)
     assert "Raised in function, called with x of shape (40,)" in caught.value.__notes__[0]
+    assert "(n,) for one column of X" in caught.value.__notes__[0]
 
 
 def test_an_ignored_parameter_is_named():
@@ -150,7 +155,10 @@ def test_options_stay_as_partial_sets_them():
         ({"bounds": {"a": (2, 3)}}, "start value of 'a', 1, lies outside"),
         ({"loss": "rms"}, "loss='rms' is not known.*'rmse'"),
         ({"loss": get_loss("poisson")}, "'poisson' is for nonnegative targets"),
+        ({"loss": None}, "loss=None is not known; allowed are 'mse'"),
         ({"optimizer": "adm"}, "Did you mean 'adam'"),
+        ({"optimizer": None}, "optimizer=None is not known; allowed are 'auto', 'sgd'"),
+        ({"optimizer": "adam", "scale_parameters": "yes"}, "scale_parameters='yes' is not known"),
         ({"schedule": "cosine"}, "schedule='cosine' contradicts optimizer='auto'"),
         ({"learning_rate_init": 0.1}, "contradicts optimizer='auto'"),
         ({"polish": False}, "polish=False contradicts optimizer='auto'"),
@@ -166,6 +174,28 @@ def test_options_stay_as_partial_sets_them():
 def test_arguments_out_of_range(parameters, words):
     with pytest.raises(ValueError, match=words):
         fit(decay, **parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (
+            {"start": [1.0, 2.0]},
+            r"start must be a dict.*such as \{'a': 1.0\}; got list",
+        ),
+        ({"bounds": ([0, 0, 0], [1, 1, 1])}, r"bounds must be a dict.*\(0, None\)\}; got tuple"),
+    ],
+)
+def test_values_by_position_are_refused(parameters, words):
+    with pytest.raises(TypeError, match=words):
+        fit(decay, **parameters)
+
+
+def test_a_branch_without_parameters_has_no_derivative():
+    function = ParametricFunction(lambda x, a: a * x if a > 0 else 0 * x, None)
+    x = torch.arange(3.0)
+    for a, slopes in ((2.0, [0, 1, 2]), (-2.0, [0, 0, 0])):
+        assert function.jacobian(x, torch.tensor([a])).ravel().tolist() == slopes
 
 
 def test_a_start_that_nobody_gave_moves_into_its_bounds():
