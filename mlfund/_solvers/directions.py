@@ -28,16 +28,16 @@ class NewtonCholesky:
     def propose(self, point: Point) -> NDArray:
         """Return the direction, (k, p)."""
         H = self.hessian(point)
-        self._factor = factorise(H, np.tile(self.problem.l2, self.problem.shape[0]))
-        return self.repropose(point)
+        factor = factorise(H, np.tile(self.problem.l2, self.problem.shape[0]))
+        return -solve_factorised(*factor, point.G.ravel()).reshape(self.problem.shape)
 
     def hessian(self, point: Point) -> NDArray:
         """Return the Hessian of the loss, (k p, k p), without penalty."""
         return self._binary(point) if self.problem.shape[0] == 1 else self._multinomial(point)
 
     def repropose(self, point: Point) -> NDArray:
-        """Return the direction with the last curvature, which near the end is nearly the same."""
-        return -solve_factorised(*self._factor, point.G.ravel()).reshape(self.problem.shape)
+        """Return the last direction of a fit, from new curvature: the old wins fewer digits."""
+        return self.propose(point)
 
     def rebind(self, problem: Problem) -> None:
         """Go on with the same problem in another precision."""
