@@ -183,6 +183,14 @@ PROBLEMS = {
         repeats=15,
     ),
     "small": Entry("small, 1,000 x 10", partial(dense, 1_000, 10), Line(1.0), repeats=101),
+    "mnist-third": Entry(
+        "MNIST, first 20,000 x 784, 10 classes",
+        partial(mnist, 20_000),
+        None,
+        repeats=3,
+        limit_seconds=100.0,
+        stride=2,
+    ),
     "mnist": Entry(
         "MNIST, 60,000 x 784, 10 classes",
         mnist,
