@@ -17,6 +17,7 @@ from mlfund._solvers.choice import (
     COORDINATE,
     COORDINATE_COLUMNS,
     NEWTON,
+    PROXIMAL,
     PROXIMAL_NEWTON,
     choose,
 )
@@ -36,6 +37,8 @@ INTERIOR = "interior-point"
 
 # Columns, or rows where they are fewer, up to which one matrix is factorised.
 LARGEST_FACTOR = 4000
+# The same for losses with kinks, which have no other way: 2 GB a matrix.
+LARGEST_KINKED = 16_000
 # Up to so many columns the whole matrix costs less than the iterations of L-BFGS.
 DIRECT_COLUMNS = 300
 DIRECT_FLOP = 2e10
@@ -45,7 +48,9 @@ HOMOTOPY_ROWS = 60
 # curved at the start, but nearly all at the optimum where the columns explain something.
 NARROW = 0.5
 # Of the largest weight, below which weights with an l1 penalty may be zero.
-ZERO_SHARES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
+ZERO_SHARES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
+# Of the tolerance, what zeros may cost.
+ZERO_PART = 1e-2
 _WORST = ("stopped", "max_iter", "rounding", "converged")
 
 
@@ -248,6 +253,12 @@ def _fit_direct(X, y, task, weights, options, units: Units, start, told) -> Regr
 
 
 def _fit_kinked(X, y, task, weights, options, units: Units, start, told) -> RegressionFit:
+    if options.solver is None and min(X.shape) > LARGEST_KINKED:
+        raise ValueError(
+            f"this loss is solved by a matrix of the columns or the rows, and X has {X.shape[0]} "
+            f"rows and {X.shape[1]} columns, more than {LARGEST_KINKED} of both: set "
+            "solver='sgd', or take loss='huber' with a small delta."
+        )
     # Ratios of residuals to the width need all the digits there are.
     X = X.astype(np.float64, copy=False)
     loss = ClippedLoss(y, weights, low=task.low, high=task.high)
@@ -263,23 +274,25 @@ def _fit_kinked(X, y, task, weights, options, units: Units, start, told) -> Regr
 
     last_width = 1.0 if task.loss == "huber" else 0.0
     name, path = _follow(kinked, v, options, last_width, watched)
-    W, b = design.to_original(_with_zeros(kinked, path, last_width)[None])
+    path = _with_zeros(kinked, path, last_width, ZERO_PART * options.tol)
+    W, b = design.to_original(path.v[None])
     curve = [float(units.factor[0]) * value for value in path.loss_curve]
     return RegressionFit(W, b, name, path.status, path.n_iter, path.gap, curve)
 
 
-def _with_zeros(problem: KinkedProblem, path: Path, width: float) -> NDArray:
-    """Set weights to zero that only the smoothing kept from it, within the bound on the error."""
+def _with_zeros(problem: KinkedProblem, path: Path, width: float, part: float) -> Path:
+    """Set weights to zero where that costs less than the bound on the error, or than `part`."""
     if not problem.l1.any():
-        return path.v
-    allowed = path.loss_curve[-1] * (1.0 + max(path.gap, np.finfo(float).eps))
+        return path
+    least = path.loss_curve[-1]
+    slack = max(max(path.gap, part) * problem.size(least), np.finfo(float).eps * least)
     size = np.abs(path.v)
     for share in ZERO_SHARES:
         v = np.where((problem.l1 > 0) & (size <= share * size.max()), 0.0, path.v)
-        e = problem.design.margins(v[None])[0] - problem.y
-        if problem.value(e, v, width) <= allowed:
-            return v
-    return path.v
+        value = problem.value(problem.design.margins(v[None])[0] - problem.y, v, width)
+        if value <= least + slack:
+            return dataclasses.replace(path, v=v, loss_curve=[*path.loss_curve[:-1], value])
+    return path
 
 
 def _follow(problem: KinkedProblem, v, options, last_width, watched) -> tuple[str, Path]:
@@ -328,6 +341,9 @@ def _fit_smooth(X, y, task, weights, options, units: Units, start, told) -> Regr
 
 def _algorithm(X, task: RegressionTask, options: Options) -> str | None:
     """Return the solver for a smooth loss, None to leave it to the data."""
+    if task.loss == "huber" and task.l1:
+        # Where its curvature vanishes, a model of second order says nothing.
+        return PROXIMAL
     if task.loss == "poisson" and task.l1:
         # Accelerated proximal steps need a bound on the curvature, and exp has none.
         few = X.shape[1] <= COORDINATE_COLUMNS

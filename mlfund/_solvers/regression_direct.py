@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mlfund._solvers.metrics import factorise, solve_factorised
 from mlfund._solvers.problem import Point, Problem
+from mlfund._solvers.regression_system import RowSystem
 
 # Rows of a block that stays in the second cache.
 BLOCK_ENTRIES = 100_000
@@ -103,44 +104,17 @@ class CholeskyHessian:
 
 
 class DualHessian(CholeskyHessian):
-    """The same direction through an n x n matrix, for more columns than rows.
-
-    With A the rows times the square roots of their weights, L the penalties and S = A L^-1/2,
-
-        (A'A + L)^-1 = L^-1/2 (I - S' (I + S S')^-1 S) L^-1/2;
-
-    an intercept, which is not penalised, is eliminated first.
-    """
+    """The same direction through an n x n matrix, for more columns than rows."""
 
     def __init__(self, problem: Problem):
         self.problem = problem
         design = problem.design
-        roots = np.sqrt(design.weights_of(slice(0, design.n)))
-        self._root_l2 = 1.0 / np.sqrt(problem.l2[: design.d])
-        self._S = design.rows(slice(None))[:, : design.d]
-        self._S *= roots[:, None]
-        cross = self._S.T @ roots
-        self._S *= self._root_l2
-        self._factor, self._unit = factorise(self._S @ self._S.T, np.ones(design.n))
-        if design.intercept:
-            self._cross = cross
-            self._response = self._solve(self._cross[:, None])[:, 0]
-            self._schur = float(roots @ roots - cross @ self._response)
+        rows = design.rows(slice(None))
+        rows *= np.sqrt(design.weights_of(slice(0, design.n)))[:, None]
+        self._system = RowSystem(rows, problem.l2, design.intercept)
 
     def propose(self, point: Point) -> NDArray:
         """Return the direction, (k, p)."""
-        G = point.G.T
-        D = np.empty_like(G)
-        if not self.problem.design.intercept:
-            return -self._solve(G).T
-        free = self._solve(G[:-1])
-        D[-1] = (G[-1] - self._cross @ free) / self._schur
-        D[:-1] = free - np.outer(self._response, D[-1])
-        return -D.T
+        return -self._system.solve(point.G.T).T
 
     repropose = propose
-
-    def _solve(self, right: NDArray) -> NDArray:
-        scaled = self._root_l2[:, None] * right
-        inner = solve_factorised(self._factor, self._unit, self._S @ scaled)
-        return self._root_l2[:, None] * (scaled - self._S.T @ inner)

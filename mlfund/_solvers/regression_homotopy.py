@@ -22,7 +22,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from mlfund._solvers.regression_kinks import KinkedProblem, State
+from mlfund._solvers.regression_kinks import NEGLIGIBLE, KinkedProblem, State
 from mlfund._solvers.search import exact_search
 
 # From one width to the next; the far step where the last one followed a straight path.
@@ -75,7 +75,7 @@ class Path:
     n_iter : int
         Newton steps.
     gap : float
-        Bound on the excess of the objective, relative to it.
+        Bound on the excess of the objective, relative to it or to 1, whichever is smaller.
     loss_curve : list of float
         Objective at the start and after each step.
     """
@@ -125,19 +125,19 @@ class Homotopy:
         width = max(FIRST_WIDTH / (problem.high - problem.low), self.last_width)
         state = problem.state(v, width)
         self._curve.append(problem.value(state.e, state.v, self.last_width))
-        null = max(self._curve[0], np.finfo(float).tiny)
         state, status, solved = self._settle(state, width)
         while status is None:
-            missing = self._missing(state, null)
+            missing = self._missing(state)
             if width == self.last_width:
                 status = "converged" if solved or missing <= self.tol else "unsolved"
             elif missing <= self.tol and not self.last_width:
                 status = "converged"
             elif width <= SMALLEST_WIDTH:
-                status = "rounding"
+                negligible = self.problem.gap(state) <= NEGLIGIBLE
+                status = "converged" if negligible else "rounding"
             else:
                 state, width, status = self._narrow(state, width)
-        missing = self._missing(state, null)
+        missing = self._missing(state)
         if status == "converged" and not self.last_width:
             # The objective falls, so the bound stays one.
             state = self._last_step(state, width)
@@ -154,11 +154,11 @@ class Homotopy:
         self._curve[-1] = value
         return further
 
-    def _missing(self, state: State, null: float) -> float:
+    def _missing(self, state: State) -> float:
         """Return what is compared with the tolerance."""
         if self.last_width:
             return float(np.abs(state.g).max())
-        return self.problem.gap(state) / max(self._curve[-1], 1e-10 * null)
+        return self.problem.gap(state) / self.problem.size(self._curve[-1])
 
     def _narrow(self, state: State, width: float):
         """Return the optimum at the next width, that width, and why to end or None.

@@ -26,9 +26,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from mlfund._solvers.metrics import factorise, solve_factorised
 from mlfund._solvers.regression_homotopy import Path
-from mlfund._solvers.regression_kinks import KinkedProblem
+from mlfund._solvers.regression_kinks import NEGLIGIBLE, KinkedProblem
 
 # Of the way to the boundary.
 STEP_FRACTION = 0.995
@@ -38,6 +37,8 @@ FIRST_PART = 0.1
 PATIENCE = 10
 # Products of this size, relative to the objective, are rounding.
 ROUNDING = 1e-15
+# Of the tolerance, with an l1 penalty.
+SPARSE_PART = 1e-3
 
 
 class _Kinks:
@@ -70,14 +71,14 @@ class _Kinks:
         """Return what the values lose against the slopes, at least 0."""
         slopes = np.clip(e / self.width, self.low, self.high) if self.width else None
         if slopes is None:
-            rows = np.maximum((self.low - self.a) * e, (self.high - self.a) * e)
+            rows = np.maximum(-self.s * e, self.t * e)
         else:
             rows = (slopes - self.a) * (e - 0.5 * self.width * (slopes + self.a))
         return float(np.sum(rows * self.weights))
 
-    def respond(self, change: NDArray, constant: NDArray) -> None:
-        """Set the step of slopes and parts that belongs to a change of the values."""
-        self.da = self.theta * change + constant
+    def respond(self, linear: NDArray, constant: NDArray) -> None:
+        """Set the step of slopes and parts: theta times that of the values, and a constant."""
+        self.da = linear + constant
         self.du = self.to_u + self.u / self.t * self.da
         self.dm = self.to_m - self.m / self.s * self.da
 
@@ -124,40 +125,57 @@ class InteriorPoint:
 
     def follow(self, v: NDArray) -> Path:
         """Return the optimum, from the start v (p,)."""
-        problem = self.problem
+        problem, width = self.problem, self.last_width
         penalised = np.flatnonzero(problem.l1)
-        z = problem.design.margins(v[None])[0]
-        rows = _Kinks(z - problem.y, problem.low, problem.high, problem.weights, self.last_width)
+        e = problem.design.margins(v[None])[0] - problem.y
+        rows = _Kinks(e, problem.low, problem.high, problem.weights, width)
         kinks = _Kinks(v[penalised], -1.0, 1.0, problem.l1[penalised])
-        curve = [problem.value(z - problem.y, v, self.last_width)]
-        null, best, status = max(curve[0], np.finfo(float).tiny), None, None
-        since, least = 0, np.inf
+        # Any v is feasible, and any slopes are: the best of both need not belong together.
+        best_v, gap, least, since = v, np.inf, np.inf, 0
+        curve = [problem.value(e, v, width)]
+        value = curve[0]
         while True:
+            if curve[-1] < value:
+                value, best_v = curve[-1], v
             products = rows.products() + kinks.products()
-            g = problem.design.pull_back((rows.a * problem.weights)[None])[0] + problem.l2 * v
-            g[penalised] += kinks.weights * kinks.a
-            gap = rows.gap(z - problem.y) + kinks.gap(v[penalised])
-            gap = (gap + problem.infeasibility(g, v)) / max(curve[-1], 1e-10 * null)
-            # v is feasible whatever it is: the least objective is the best point met.
-            if best is None or curve[-1] < best[0]:
-                best = (curve[-1], v, gap)
+            g, gap_here = self._bound(rows, kinks, e, v, penalised)
+            gap = min(gap, gap_here)
             since = 0 if products < least else since + 1
             least = min(least, products)
-            if gap <= self.tol:
-                status, best = "converged", (curve[-1], v, gap)
-            elif since > PATIENCE or products <= ROUNDING * max(curve[-1], 1e-10 * null):
-                status = "rounding"
-            elif len(curve) > self.max_iter:
-                status = "max_iter"
+            status = self._status(gap, value, least, since, len(curve) - 1)
             if status is not None:
-                return Path(best[1], status, len(curve) - 1, best[2], curve)
-            dv, dz, steps = self._step(rows, kinks, z - problem.y, v, penalised, g, products)
+                curve[-1] = value
+                return Path(best_v, status, len(curve) - 1, gap / problem.size(value), curve)
+            dv, dz, steps = self._step(rows, kinks, e, v, penalised, g, products)
             rows.move(*steps)
             kinks.move(*steps)
-            v, z = v + steps[0] * dv, z + steps[0] * dz
-            curve.append(problem.value(z - problem.y, v, self.last_width))
+            v, e = v + steps[0] * dv, e + steps[0] * dz
+            curve.append(problem.value(e, v, width))
             if self.after_iteration is not None and self.after_iteration(v):
-                return Path(v, "stopped", len(curve) - 1, gap, curve)
+                return Path(v, "stopped", len(curve) - 1, gap / problem.size(value), curve)
+
+    def _bound(self, rows, kinks, e, v, penalised) -> tuple[NDArray, float]:
+        """Return the gradient at the slopes, and a bound on what is missing to the optimum."""
+        problem = self.problem
+        g = problem.design.pull_back((rows.a * problem.weights)[None])[0] + problem.l2 * v
+        g[penalised] += kinks.weights * kinks.a
+        return g, rows.gap(e) + kinks.gap(v[penalised]) + problem.infeasibility(g, v)
+
+    def _status(self, gap: float, value: float, products: float, since: int, n_iter: int):
+        """Return why to end, or None to go on."""
+        size = self.problem.size(value)
+        # Near the optimum a step more wins two digits, which tell the zeros of an l1 penalty.
+        part = SPARSE_PART if self.problem.l1.any() else 1.0
+        if gap <= part * self.tol * size:
+            return "converged"
+        if since > PATIENCE or products <= ROUNDING * size:
+            status = "rounding"
+        elif n_iter >= self.max_iter:
+            status = "max_iter"
+        else:
+            return None
+        negligible = status == "rounding" and gap <= NEGLIGIBLE
+        return "converged" if negligible or gap <= self.tol * size else status
 
     def _step(self, rows, kinks, e, v, penalised, g, products):
         """Return the step of the weights and margins, and its lengths, by Mehrotra's rule."""
@@ -166,16 +184,17 @@ class InteriorPoint:
         kinks.linearise(v[penalised])
         diagonal = problem.l2.copy()
         diagonal[penalised] += kinks.weights * kinks.theta
-        factor, unit = factorise(problem.weighted_gram(None, rows.theta), diagonal)
+        system = problem.system(None, rows.theta, diagonal)
+        roots = np.sqrt(rows.theta / rows.weights)
 
         def solve(of_u, of_m, kinks_u, kinks_m):
             constant, at_kinks = rows.aim(of_u, of_m), kinks.aim(kinks_u, kinks_m)
             right = g + problem.design.pull_back((constant * problem.weights)[None])[0]
             right[penalised] += kinks.weights * at_kinks
-            dv = -solve_factorised(factor, unit, right)
+            dv, inner = system.solve_with_rows(-right)
             dz = problem.design.margins(dv[None])[0]
-            rows.respond(dz, constant)
-            kinks.respond(dv[penalised], at_kinks)
+            rows.respond(rows.theta * dz if inner is None else roots * inner, constant)
+            kinks.respond(kinks.theta * dv[penalised], at_kinks)
             found = [part.longest() for part in (rows, kinks)]
             lengths = tuple(
                 min(1.0, STEP_FRACTION * min(pair)) for pair in zip(*found, strict=True)

@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlfund._solvers.directions import KEPT_ENTRIES
-from mlfund._solvers.metrics import factorise, solve_factorised
+from mlfund._solvers.regression_system import ColumnSystem, RowSystem, uses_rows
 
 # Rows, in multiples of the columns, that make up for too few inside the width.
 JOINED = 2
 BLOCK_ROWS = 4096
 # Below this part of the rows a change of slopes is summed over these rows alone.
 FEW_ROWS = 0.1
+# In spreads of the targets: below the first, bounds are no longer relative to the objective;
+# a bound below the second is rounding of the residuals.
+LEAST_OBJECTIVE, NEGLIGIBLE = 1e-10, 1e-11
 
 
 @dataclasses.dataclass
@@ -128,6 +131,14 @@ class KinkedProblem:
             state.g, state.v
         )
 
+    def size(self, value: float) -> float:
+        """Return what bounds on the error are relative to: an objective, of at most 1.
+
+        Targets have unit spread. An objective far above it is that of outliers, which a
+        bound relative to it would let drown all other rows.
+        """
+        return min(max(value, LEAST_OBJECTIVE), 1.0)
+
     def infeasibility(self, g: NDArray, v: NDArray) -> float:
         """Return what a gradient g left over may add to the gap.
 
@@ -150,7 +161,7 @@ class KinkedProblem:
         """Return the Newton direction at this width, (p,); `wide` lets more rows join."""
         index, h = self._curved_rows(state, width, wide)
         at_kink = np.abs(state.phi) < 1
-        return self._solve(index, h, self.l1 * at_kink / width, state.g)
+        return -self.system(index, h, self.l2 + self.l1 * at_kink / width).solve(state.g)
 
     def predictor(self, state: State, width: float, next_width: float) -> NDArray:
         """Return the way from the optimum at `width` to that at `next_width`, (p,).
@@ -161,7 +172,7 @@ class KinkedProblem:
         inside = np.abs(state.phi) < 1
         missing = self._pull_back_rows(index, state.psi[index]) + self.l1 * inside * state.phi
         missing *= width / next_width - 1.0
-        return self._solve(index, h, self.l1 * inside / next_width, missing)
+        return -self.system(index, h, self.l2 + self.l1 * inside / next_width).solve(missing)
 
     def _curved_rows(self, state: State, width: float, wide: bool):
         """Return the rows inside the width of the state and their curvature at `width`.
@@ -180,7 +191,11 @@ class KinkedProblem:
         bound = np.where(state.e[index] > 0, self.high, -self.low)
         return index, bound / np.maximum(size[index], bound * width)
 
-    def _solve(self, index: NDArray, h: NDArray, of_kinks: NDArray, g: NDArray) -> NDArray:
-        """Return minus the inverse Hessian times g."""
-        factor, unit = factorise(self.weighted_gram(index, h), self.l2 + of_kinks)
-        return -solve_factorised(factor, unit, g)
+    def system(self, index: NDArray | None, h: NDArray, diagonal: NDArray):
+        """Return the system of sum_i w_i h_i x_i x_i' + diag over some rows (all if None)."""
+        design = self.design
+        if not len(h) or not uses_rows(design.n, design.d, diagonal):
+            return ColumnSystem(self.weighted_gram(index, h), diagonal)
+        chosen = np.arange(design.n) if index is None else index
+        rows = self._rows(chosen) * np.sqrt(h * self._weights_of(chosen))[:, None]
+        return RowSystem(rows, diagonal, design.intercept)

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mlfund._solvers.regression import Options, RegressionFit, solve_regression
+from mlfund._solvers.regression import HOMOTOPY, INTERIOR, Options, RegressionFit, solve_regression
 from mlfund._version_stamp import VersionStamped
 from mlfund.estimators._linear_arguments import SGD
 from mlfund.estimators._linear_callbacks import IterationReport
@@ -26,6 +26,9 @@ from mlfund.estimators._linear_regressor_arguments import (
 )
 from mlfund.estimators._linear_regressor_data import make_rows
 from mlfund.estimators._linear_regressor_sgd import StochasticRegressorMixin
+
+# Gradients at which rounding ended a fit without a warning: in units of `tol`, and absolute.
+FAR, LEAST_FAR = 100, 1e-5
 
 
 class LinearRegressor(
@@ -75,8 +78,9 @@ class LinearRegressor(
     tol : float, default=1e-6
         For the losses without kinks, the largest entry of the gradient, in units of the
         spread of y (for "poisson" of its mean), in the columns of X and in standardised
-        columns. For "absolute_error" and "quantile", the duality gap relative to the
-        objective: how far, at most, it is above its minimum. For solver "sgd", the least
+        columns. For "absolute_error" and "quantile", the duality gap: how far, at most, the
+        objective is above its minimum, relative to it or, where outliers make it larger
+        than that, to the median deviation of y. For solver "sgd", the least
         improvement of the objective in an epoch that counts.
     max_iter : int, default=1000
         Largest number of iterations; of epochs for solver "sgd".
@@ -142,7 +146,8 @@ class LinearRegressor(
     Warns
     -----
     ConvergenceWarning
-        If `max_iter` was reached first, or rounding left a larger duality gap than `tol`.
+        If `max_iter` was reached first, or rounding left a larger duality gap, or a far
+        larger gradient, than `tol`.
 
     See Also
     --------
@@ -272,7 +277,7 @@ class LinearRegressor(
         else:
             fit = self._solve(X, y, sample_weight, algorithm, report)
             self._publish(fit, X.dtype, y.ndim)
-            self._warn(fit)
+            self._warn(fit, X)
             self.device_ = "cpu"
         context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **told)
         return self
@@ -377,12 +382,12 @@ class LinearRegressor(
         vars(self).pop("_sgd_state", None)
         vars(self).pop("_sgd_units", None)
 
-    def _warn(self, fit: RegressionFit) -> None:
-        kinked = self._name() in ("absolute_error", "quantile")
+    def _warn(self, fit: RegressionFit, X) -> None:
+        kinked = fit.solver in (HOMOTOPY, INTERIOR)
         what = "relative duality gap" if kinked else "largest entry of the gradient"
         if fit.status == "max_iter":
             advice = f"Increase max_iter={self.max_iter}, or loosen tol."
-        elif fit.status == "rounding" and kinked:
+        elif fit.status == "rounding" and (kinked or fit.gradient > self._excused(X)):
             advice = "Rounding allows no smaller one: loosen tol, or rescale the columns of X."
         else:
             return
@@ -392,6 +397,10 @@ class LinearRegressor(
             ConvergenceWarning,
             stacklevel=4,
         )
+
+    def _excused(self, X) -> float:
+        """Return the largest gradient that rounding explains: that of columns in large units."""
+        return max(FAR * self.tol, LEAST_FAR) * max(1.0, float(abs(X).max()))
 
     def __sklearn_tags__(self):
         """Return the tags: sparse X, and targets above zero for the loss "poisson"."""
