@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from mlfund._solvers.moments import column_statistics, column_sums
-from mlfund._solvers.products import skinny_product
+from mlfund._solvers.products import margins_product, skinny_product
 
 BLOCK_ROWS = 4096
 # Bytes of X that one step of a fused pass works on: they stay in a core's own cache, so
@@ -193,7 +193,7 @@ class Design:
         return G
 
     def _margins_of(self, X, W: NDArray) -> NDArray:
-        return (X @ W[0])[None] if len(W) == 1 else skinny_product(W, X.T)
+        return (X @ W[0])[None] if len(W) == 1 else margins_product(W, X)
 
     def _pulled(self, X, R: NDArray) -> NDArray:
         return (R[0] @ X)[None] if len(R) == 1 else skinny_product(R, X)

@@ -16,7 +16,7 @@ SAMPLE_GROWTH = 8
 UNIFORM_PART = 0.1
 # Square roots of pivots, of a unit diagonal, below which the rounding of float32 products
 # is felt.
-SINGLE_PIVOT = 0.02
+SINGLE_PIVOT = 0.004
 # Relative to the largest curvature of a column.
 SMALLEST_CURVATURE = 1e-10
 # Of a unit diagonal. Rounding in a direction that the data leave open is divided by this,
