@@ -41,6 +41,10 @@ class ProximalNewton:
         H.ravel()[:: len(H) + 1] += np.tile(problem.l2, problem.shape[0])
         v = point.V.ravel()
         target = l1_quadratic(H, point.G.ravel(), v, self._l1).reshape(point.V.shape)
+        if len(target) > 1:
+            # Softmax is blind to a common part of free coordinates, which would drift.
+            free = (problem.l1 == 0) & (problem.l2 == 0)
+            target[:, free] -= target[:, free].mean(axis=0)
         D = target - point.V
         if not D.any():
             return None
