@@ -114,7 +114,7 @@ def matching_solvers(drawn: Drawn) -> list[str]:
 
 def fit_reference(drawn: Drawn, solver: str):
     model = SklearnLogisticRegression(
-        solver=solver, tol=TOLERANCE, max_iter=3000, random_state=0, **drawn.parameters
+        solver=solver, tol=TOLERANCE, max_iter=1000, random_state=0, **drawn.parameters
     )
     # Their best: float64 whatever the data are.
     with warnings.catch_warnings():
