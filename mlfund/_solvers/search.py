@@ -10,6 +10,9 @@ from mlfund._solvers.problem import Point, Problem
 # A step is taken when the slope there is at most this part of the slope at zero.
 SLOPE_FRACTION = 0.1
 MAX_TRIALS = 30
+# From this trial on every other one halves the bracket: far out on an exponential Newton's
+# steps are all of one length.
+BISECT_FROM = 5
 # One trial may lengthen or shorten the step by this factor at most.
 LONGEST_GROWTH = 10.0
 
@@ -57,7 +60,7 @@ def exact_search(line: Line, fraction: float = SLOPE_FRACTION):
         return None
     enough = fraction * -line.slope_at_zero
     low, high, t = 0.0, np.inf, 1.0
-    for _ in range(MAX_TRIALS):
+    for trial in range(MAX_TRIALS):
         slope, curvature, Z, P = line.at(t)
         if abs(slope) <= enough:
             return t, Z, P
@@ -65,7 +68,8 @@ def exact_search(line: Line, fraction: float = SLOPE_FRACTION):
             low = t
         else:
             high = t
-        newton = t - slope / curvature if curvature > 0 else np.inf
+        halve = trial >= BISECT_FROM and trial % 2 == 1
+        newton = t - slope / curvature if curvature > 0 and not halve else np.inf
         t = _inside(newton, low, high, t)
         if np.isfinite(high) and high - low <= 1e-14 * high:
             break

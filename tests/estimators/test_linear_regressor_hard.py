@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import QuantileRegressor
+from sklearn.linear_model import PoissonRegressor, QuantileRegressor
 
 from mlfund import LinearRegressor
 from mlfund._solvers import regression, regression_system
@@ -111,3 +111,14 @@ def test_rounding_far_from_the_tolerance_warns(monkeypatch, gradient, warns):
         warnings.simplefilter("always")
         LinearRegressor("poisson").fit(X, y)
     assert [w.category for w in caught] == [ConvergenceWarning] * warns
+
+
+@pytest.mark.parametrize("alpha", [0.05, 1e-3])
+def test_poisson_counts_on_far_more_columns_than_rows(alpha):
+    """The first steps overshoot by so much that exp makes Newton's line search crawl."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 1500))
+    y = np.abs(np.round(X[:, 0] + rng.normal(size=100)))
+    ours = LinearRegressor("poisson", alpha=alpha).fit(X, y)
+    theirs = PoissonRegressor(alpha=alpha, max_iter=5000, tol=1e-8).fit(X, y)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-2, atol=1e-2)
