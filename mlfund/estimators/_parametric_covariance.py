@@ -14,7 +14,8 @@ from mlfund.losses import SquaredError
 
 # Singular values of the scaled Jacobian below this share of the largest are rounding.
 _RANK_TOLERANCE = 1e-11
-# A derivative this much smaller than at the start says nothing any more.
+# A parameter whose whole size moves the curve by less than this share of the spread of y has
+# run onto a plateau.
 _DEAD = 1e-10
 # A parameter with more than this share in a direction without curvature is not identified.
 _SHARE = 1e-3
@@ -42,15 +43,13 @@ class Uncertainty:
     unidentified: list[int]
 
 
-def measure(
-    problem: Problem, theta: np.ndarray, start: np.ndarray, free: np.ndarray
-) -> Uncertainty:
+def measure(problem: Problem, theta: np.ndarray, free: np.ndarray) -> Uncertainty:
     """Return the uncertainty of the fitted parameters, with those not free held fixed.
 
     Least squares take the inverse of J'WJ times the residual variance; other losses the
     sandwich of their curvature and the spread of their slopes, which holds without the
-    noise being of the form that the loss supposes. A parameter whose derivative has died away
-    since the start has run onto a plateau; it counts as not identified.
+    noise being of the form that the loss supposes. A parameter on a plateau counts as not
+    identified.
     """
     size = len(theta)
     covariance = np.full((size, size), np.nan)
@@ -62,8 +61,9 @@ def measure(
     positions = np.flatnonzero(free)
     blind: list[int] = []
     if positions.size:
-        columns, before = (problem.jacobian(at)[:, positions] for at in (theta, start))
-        dead = columns.norm(dim=0) < _DEAD * before.norm(dim=0)
+        columns = problem.jacobian(theta)[:, positions]
+        reach = columns.norm(dim=0) * problem.tensor(np.maximum(np.abs(theta), 1)[positions])
+        dead = reach < _DEAD * problem.spread * len(columns) ** 0.5
         columns = torch.where(dead, 0.0, columns)
         block, blind = _free_block(problem, raw, columns, weight, variance, dof)
         covariance[np.ix_(free, free)] = block

@@ -89,7 +89,7 @@ class ParametricFunction:
         return self._predictions(x, self.unpack(theta))
 
     def _predictions(self, x: Tensor, values: Mapping[str, Tensor]) -> Tensor:
-        raw = self.function(x, **values)
+        raw = self.function(x, **values).to(x.dtype)
         return raw.expand(len(x)) if raw.ndim == 0 else raw
 
     def jacobian(self, x: Tensor, theta: Tensor) -> Tensor:

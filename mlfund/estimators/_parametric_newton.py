@@ -14,9 +14,10 @@ AfterIteration = Callable[[np.ndarray, float], bool]
 _EPS = np.finfo(np.float64).eps
 _TINIEST = 1e-300
 _RANK_TOLERANCE = 1e-12
-_FIRST_DAMPING = 1e-3
-_LEAST_DAMPING = 1e-15
-_LARGEST_DAMPING = 1e12
+# The first radius, in lengths of the start: a longer step lands on plateaus.
+_FIRST_RADIUS = 3.0
+# A step this much shorter than the parameters does not change them.
+_LEAST_STEP = 1e-17
 # Share of the foretold decrease that a step must bring.
 _LEAST_GAIN = 1e-4
 # Above this offset a loss that no step lowers is not at a minimum.
@@ -141,7 +142,10 @@ def _minimise(
 
 
 class _Region:
-    """Where the linearised problem is trusted: the damping, and the scale of each parameter.
+    """Where the linearised problem is trusted: a radius, in the scale of each parameter.
+
+    A scale is the largest norm that the column of the Jacobian has had (Moré 1978), which keeps
+    a parameter whose derivative fades from running away.
 
     Parameters
     ----------
@@ -151,28 +155,37 @@ class _Region:
 
     def __init__(self, problem: Problem, low: np.ndarray, high: np.ndarray):
         self.problem, self.low, self.high = problem, low, high
-        self.damping, self.growth = _FIRST_DAMPING, 2.0
-        self.largest = np.zeros_like(low)
+        self.scale = np.zeros_like(low)
+        self.radius = np.inf
 
     def enter(self, around: Linearised, found: Descent) -> None:
         """Take up the linearisation at a new point."""
         self.around = around
-        self.largest = np.maximum(self.largest, np.linalg.norm(around.R, axis=0))
-        self.scale = np.where(self.largest > 0, self.largest, 1.0)
-        self.free = _free(found.theta, around.gradient, self.low, self.high)
-        self.columns = (around.R / self.scale)[:, self.free]
+        norms = np.linalg.norm(around.R, axis=0)
+        first = not self.scale.any()
+        self.scale = np.maximum(self.scale, norms)
+        if first:
+            self.radius = _FIRST_RADIUS * (self._length(found.theta) or 1.0)
+        free = _free(found.theta, around.gradient, self.low, self.high)
+        self.free = np.flatnonzero(free & (norms > 0))
+        self.norms = norms[self.free]
+        self.left, self.singular, self.right = np.linalg.svd(
+            around.R[:, self.free] / self.norms, full_matrices=False
+        )
+        self.kept = self.singular > _RANK_TOLERANCE * self.singular.max(initial=_TINIEST)
 
     def advance(self, found: Descent) -> Linearised | None:
         """Move `found` to a better point; None if there is none, with the reason in `found`."""
         while True:
             trial = np.clip(found.theta + self._step(), self.low, self.high)
+            length = self._length(trial - found.theta)
             expected = _decrease(self.around, trial - found.theta)
             loss = self.problem.value(trial)
             gain = found.loss - loss
             if expected > 0 and gain > _LEAST_GAIN * expected:
                 ahead = self.problem.linearise(trial)
                 if ahead is not None:
-                    self._trust(gain / expected)
+                    self._trust(gain / expected, length)
                     found.theta, found.loss = trial, loss
                     found.curve.append(loss)
                     return ahead
@@ -184,34 +197,51 @@ class _Region:
                     else "the loss is flat here, on a plateau away from a minimum"
                 )
                 return None
-            if self.damping > _LARGEST_DAMPING:
+            if length <= _LEAST_STEP * self._length(found.theta):
                 found.reason = "no step lowers the loss"
                 return None
-            self.damping, self.growth = self.damping * self.growth, 2 * self.growth
+            self.radius = 0.25 * min(self.radius, length)
 
     def offset(self) -> float:
         """Return the share of the residuals that a Gauss-Newton step would still remove."""
-        if not self.columns.size:
-            return 0.0
-        left, singular, _ = np.linalg.svd(self.columns, full_matrices=False)
-        kept = singular > _RANK_TOLERANCE * max(singular.max(), _TINIEST)
-        removable = float(np.linalg.norm((left.T @ self.around.q)[kept]))
+        removable = float(np.linalg.norm((self.left.T @ self.around.q)[self.kept]))
         # Of data that lie on the curve nothing but rounding errors is left.
         return removable / max(self.around.residual_norm, 1e-7 * self.problem.spread)
 
+    def _length(self, step: np.ndarray) -> float:
+        return float(np.linalg.norm(self.scale * step))
+
     def _step(self) -> np.ndarray:
-        """Return the damped Gauss-Newton step, zero for parameters that are not free."""
-        size = self.columns.shape[1]
-        system = np.vstack([self.columns, np.sqrt(self.damping) * np.eye(size)])
-        target = np.concatenate([-self.around.q, np.zeros(size)])
+        """Return the Gauss-Newton step, damped if it is too long."""
         step = np.zeros_like(self.scale)
-        step[self.free] = np.linalg.lstsq(system, target, rcond=None)[0] / self.scale[self.free]
+        inverse = np.where(self.kept, 1 / np.maximum(self.singular, _TINIEST), 0.0)
+        step[self.free] = -self.right.T @ (inverse * (self.left.T @ self.around.q)) / self.norms
+        if self._length(step) > self.radius:
+            step[self.free] = self._damped() / self.scale[self.free]
         return step
 
-    def _trust(self, agreement: float) -> None:
-        """Damp less where the linearised problem foretold the loss (Nielsen 1999)."""
-        factor = max(1 / 3, 1 - (2 * min(agreement, 1.5) - 1) ** 3)
-        self.damping, self.growth = max(self.damping * factor, _LEAST_DAMPING), 2.0
+    def _damped(self) -> np.ndarray:
+        """Return the scaled step of Levenberg and Marquardt as long as the radius."""
+        left, singular, right = np.linalg.svd(
+            self.around.R[:, self.free] / self.scale[self.free], full_matrices=False
+        )
+        pull = -singular * (left.T @ self.around.q)
+        # The length falls with the damping, and is below |pull| / damping.
+        damping = np.array([_TINIEST**0.5, np.linalg.norm(pull) / self.radius])
+        for _ in range(60):
+            middle = np.sqrt(damping.prod())
+            too_long = np.linalg.norm(pull / (singular**2 + middle)) > self.radius
+            damping[0 if too_long else 1] = middle
+            if damping[1] < 1.01 * damping[0]:
+                break
+        return right.T @ (pull / (singular**2 + damping[1]))
+
+    def _trust(self, agreement: float, length: float) -> None:
+        """Trust farther where the linearised problem foretold the loss, else nearer."""
+        if agreement < 0.25:
+            self.radius = 0.5 * min(self.radius, length)
+        elif agreement > 0.75:
+            self.radius = max(self.radius, 2 * length)
 
 
 def _free(theta: np.ndarray, gradient: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

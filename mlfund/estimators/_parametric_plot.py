@@ -9,6 +9,7 @@ import numpy as np
 from mlfund._check import require
 
 _POINTS = 300
+_MANY = 500
 
 
 def draw(model: Any, X: np.ndarray, y: np.ndarray, level: float, axes: Any) -> Any:
@@ -27,7 +28,7 @@ def draw(model: Any, X: np.ndarray, y: np.ndarray, level: float, axes: Any) -> A
 
 def _draw_curve(model: Any, X: np.ndarray, y: np.ndarray, level: float, axis: Any) -> None:
     grid = np.linspace(X.min(), X.max(), _POINTS)[:, None]
-    axis.plot(X[:, 0], y, "o", markersize=4, color="0.35", label="data", zorder=1)
+    axis.plot(X[:, 0], y, "o", **_dots(len(y)), color="0.35", label="data", zorder=1)
     axis.plot(grid, model._curve(grid), color="tab:blue", label="fit", zorder=3)
     for of, shade, label in (("mean", 0.4, "of the curve"), ("observation", 0.13, "of new rows")):
         low, high = model._limits(grid, level, of)
@@ -50,8 +51,15 @@ def _draw_agreement(model: Any, X: np.ndarray, y: np.ndarray, axis: Any) -> None
     predicted = model._curve(X)
     ends = [min(y.min(), predicted.min()), max(y.max(), predicted.max())]
     axis.plot(ends, ends, color="0.6", linewidth=1)
-    axis.plot(predicted, y, "o", markersize=4, color="tab:blue")
+    axis.plot(predicted, y, "o", **_dots(len(y)), color="tab:blue")
     axis.set(xlabel="predicted", ylabel="observed", title=model._function_name)
+
+
+def _dots(n: int) -> dict[str, Any]:
+    """Return the style of n points: many are small and let the curve through."""
+    if n <= _MANY:
+        return {"markersize": 4}
+    return {"markersize": 2, "alpha": max(0.05, (_MANY / n) ** 0.5), "markeredgewidth": 0}
 
 
 def _draw_loss(model: Any, axis: Any) -> None:

@@ -97,6 +97,11 @@ class Problem:
         self.weight = weight / self.weight_sum
         mean = (self.weight * y).sum()
         self.spread = float((self.weight * (y - mean) ** 2).sum().sqrt()) or float(mean.abs()) or 1
+        if not np.isfinite(self.spread):
+            raise ValueError(
+                f"y is too large for {str(y.dtype).removeprefix('torch.')}, its squares overflow: "
+                "divide it by a constant."
+            )
         self.tiny = _KINK * self.spread
         self.kinked = self._has_kink()
         self.smoothing = 0.0

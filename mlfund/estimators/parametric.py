@@ -253,7 +253,7 @@ Loss, default="mse"
             problem = Problem(function, loss, x, target, weights)
             ignored = self._check_function(function, x, problem.tensor(starts[0]))
             best, descents = fitting.best_descent(problem, starts, low, high, plan, rng, after)
-            self._publish(problem, starts, best, descents, low, high, told_loss, ignored)
+            self._publish(problem, best, descents, low, high, told_loss, ignored)
         self.solver_, self.device_ = plan.solver, str(device)
         self._starts = np.array(starts)
         self._warn(descents[best])
@@ -283,13 +283,13 @@ Loss, default="mse"
             )
         return [label for name in ignored for label in function.labels_of(name)]
 
-    def _publish(self, problem, starts, best, descents, low, high, told_loss, ignored) -> None:
+    def _publish(self, problem, best, descents, low, high, told_loss, ignored) -> None:
         found, function = descents[best], problem.function
         self._theta = found.theta
         self._labels = function.labels
         self._at_bound = (found.theta <= low) | (found.theta >= high)
         self.parameters_ = _plain(function.unpack(found.theta))
-        uncertainty = measure(problem, found.theta, starts[best], ~self._at_bound)
+        uncertainty = measure(problem, found.theta, ~self._at_bound)
         self.covariance_ = uncertainty.covariance
         self.residual_std_ = uncertainty.residual_std
         self.degrees_of_freedom_ = uncertainty.degrees_of_freedom

@@ -203,6 +203,11 @@ def test_a_start_that_nobody_gave_moves_into_its_bounds():
     assert model.parameters_["a"] == pytest.approx(3, rel=0.01)
 
 
+def test_y_whose_squares_overflow_is_refused():
+    with pytest.raises(ValueError, match="y is too large for float32"):
+        ParametricRegressor(decay, precision="float32").fit(X, 1e25 * Y)
+
+
 def test_weights_must_leave_rows():
     with pytest.raises(ValueError, match="at least one non-zero"):
         ParametricRegressor(decay).fit(X, Y, sample_weight=np.zeros(40))
