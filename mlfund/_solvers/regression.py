@@ -29,7 +29,7 @@ from mlfund._solvers.regression_interior import InteriorPoint
 from mlfund._solvers.regression_kinks import KinkedProblem
 from mlfund._solvers.regression_losses import ClippedLoss, PoissonLoss, SquaredLoss
 from mlfund._solvers.regression_targets import RegressionTask, Units, scale_targets
-from mlfund._solvers.stopping import Stopping
+from mlfund._solvers.stopping import Outcome, Stopping
 
 CHOLESKY = "cholesky"
 HOMOTOPY = "homotopy"
@@ -239,6 +239,13 @@ def _fit_direct(X, y, task, weights, options, units: Units, start, told) -> Regr
         return told is not None and told(*problem.design.to_original(point.V))
 
     note(problem.point(V))
+    outcome = _refined(problem, X, V, direction, options, watched)
+    W, b = problem.design.to_original(outcome.V)
+    return RegressionFit(W, b, CHOLESKY, outcome.status, outcome.n_iter, outcome.gradient, curve)
+
+
+def _refined(problem, X, V, direction, options, watched) -> Outcome:
+    """Take steps by one factorisation, in the dtype of X and, where that is too coarse, float64."""
     outcome = None
     for data in (X, X.astype(np.float64)) if X.dtype == np.float32 else (X,):
         problem = problem if data is X else problem.with_data(data)
@@ -248,8 +255,7 @@ def _fit_direct(X, y, task, weights, options, units: Units, start, told) -> Regr
         V = outcome.V
         if outcome.status != "rounding":
             break
-    W, b = problem.design.to_original(V)
-    return RegressionFit(W, b, CHOLESKY, outcome.status, outcome.n_iter, outcome.gradient, curve)
+    return outcome
 
 
 def _fit_kinked(X, y, task, weights, options, units: Units, start, told) -> RegressionFit:

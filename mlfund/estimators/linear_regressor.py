@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import d2_tweedie_score
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mlfund._solvers.regression import HOMOTOPY, INTERIOR, Options, RegressionFit, solve_regression
+from mlfund._solvers.regression import Options, RegressionFit, solve_regression
 from mlfund._version_stamp import VersionStamped
 from mlfund.estimators._linear_arguments import SGD
 from mlfund.estimators._linear_callbacks import IterationReport
@@ -26,9 +23,7 @@ from mlfund.estimators._linear_regressor_arguments import (
 )
 from mlfund.estimators._linear_regressor_data import make_rows
 from mlfund.estimators._linear_regressor_sgd import StochasticRegressorMixin
-
-# Gradients at which rounding ended a fit without a warning: in units of `tol`, and absolute.
-FAR, LEAST_FAR = 100, 1e-5
+from mlfund.estimators._linear_regressor_warnings import warn_of
 
 
 class LinearRegressor(
@@ -277,7 +272,7 @@ class LinearRegressor(
         else:
             fit = self._solve(X, y, sample_weight, algorithm, report)
             self._publish(fit, X.dtype, y.ndim)
-            self._warn(fit, X)
+            warn_of(self, fit, X, stacklevel=4)
             self.device_ = "cpu"
         context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **told)
         return self
@@ -381,26 +376,6 @@ class LinearRegressor(
         # A stream would go on from the weights of an earlier fit.
         vars(self).pop("_sgd_state", None)
         vars(self).pop("_sgd_units", None)
-
-    def _warn(self, fit: RegressionFit, X) -> None:
-        kinked = fit.solver in (HOMOTOPY, INTERIOR)
-        what = "relative duality gap" if kinked else "largest entry of the gradient"
-        if fit.status == "max_iter":
-            advice = f"Increase max_iter={self.max_iter}, or loosen tol."
-        elif fit.status == "rounding" and (kinked or fit.gradient > self._excused(X)):
-            advice = "Rounding allows no smaller one: loosen tol, or rescale the columns of X."
-        else:
-            return
-        warnings.warn(
-            f"LinearRegressor ({fit.solver}) ended after {fit.n_iter} iteration(s) with a {what} "
-            f"of {fit.gradient:.2g}, and tol={self.tol:g}. {advice}",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-
-    def _excused(self, X) -> float:
-        """Return the largest gradient that rounding explains: that of columns in large units."""
-        return max(FAR * self.tol, LEAST_FAR) * max(1.0, float(abs(X).max()))
 
     def __sklearn_tags__(self):
         """Return the tags: sparse X, and targets above zero for the loss "poisson"."""
