@@ -50,7 +50,7 @@ NARROW = 0.5
 # Of the largest weight, below which weights with an l1 penalty may be zero.
 ZERO_SHARES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
 # Of the tolerance, what zeros may cost.
-ZERO_PART = 1e-2
+ZERO_PART = 0.1
 _WORST = ("stopped", "max_iter", "rounding", "converged")
 
 

@@ -195,12 +195,7 @@ class InteriorPoint:
             dz = problem.design.margins(dv[None])[0]
             rows.respond(rows.theta * dz if inner is None else roots * inner, constant)
             kinks.respond(kinks.theta * dv[penalised], at_kinks)
-            found = [part.longest() for part in (rows, kinks)]
-            lengths = tuple(
-                min(1.0, STEP_FRACTION * min(pair)) for pair in zip(*found, strict=True)
-            )
-            # The weights of a quadratic penalty join both sides of the conditions.
-            return dv, dz, (min(lengths),) * 2 if problem.l2.any() else lengths
+            return dv, dz, self._lengths(rows, kinks)
 
         _, _, steps = solve(0.0, 0.0, 0.0, 0.0)
         left = (rows.after(*steps) + kinks.after(*steps)) / products
@@ -215,3 +210,12 @@ class InteriorPoint:
             mu + trust * kinks.du * kinks.da,
             mu - trust * kinks.dm * kinks.da,
         )
+
+    def _lengths(self, rows: _Kinks, kinks: _Kinks) -> tuple[float, float]:
+        """Return the steps of parts and of slopes that stay inside their bounds."""
+        parts, slopes = (
+            min(1.0, STEP_FRACTION * min(pair))
+            for pair in zip(rows.longest(), kinks.longest(), strict=True)
+        )
+        # The weights of a quadratic penalty join both sides of the conditions.
+        return (min(parts, slopes),) * 2 if self.problem.l2.any() else (parts, slopes)

@@ -136,7 +136,8 @@ class LinearRegressor(
     ------
     ValueError
         If a parameter is out of range or does not go with another, if the loss does not
-        take the targets, or if all weights are zero.
+        take the targets, if all weights are zero, or if a loss with kinks meets more than
+        16,000 rows and columns, both, without a solver asked for by name.
 
     Warns
     -----

@@ -49,6 +49,15 @@ def test_l1_weights_are_zero_where_those_of_the_linear_program_are(alpha):
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_l1_weights_not_zero_are_at_most_as_many_as_rows(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 800))
+    y = X[:, 0] + rng.normal(size=60)
+    model = LinearRegressor("absolute_error", alpha=0.02, l1_ratio=1).fit(X, y)
+    assert 1 <= np.count_nonzero(model.coef_) <= 60
+
+
 def test_all_weights_are_zero_under_a_strong_l1_penalty():
     rng = np.random.RandomState(0)
     X, y = rng.standard_normal((200, 30)), rng.poisson(2, 200).astype(float)
