@@ -8,8 +8,10 @@ import scipy.sparse as sp
 from mlfund.estimators._linear_data import check_weights
 
 
-def make_rows(loss: str, X, y, sample_weight):
+def make_rows(loss: str, X, y, sample_weight, *, whole: bool = True):
     """Return rows of weight above zero, their targets (k, n), and weights with sum 1.
+
+    `whole` is false for a chunk of a stream, in which zeros alone have no optimum to reach.
 
     Raises
     ------
@@ -23,7 +25,7 @@ def make_rows(loss: str, X, y, sample_weight):
         )
     weights = check_weights(sample_weight, len(y))
     X, targets, weights = _weighted_rows(X, y.reshape(len(y), -1).T, weights)
-    if loss == "poisson" and not np.all(targets.any(axis=1)):
+    if whole and loss == "poisson" and not np.all(targets.any(axis=1)):
         raise ValueError(
             "loss='poisson' needs a target above 0 in at least one row of weight above 0: "
             "with zeros alone the optimum is minus infinity."

@@ -157,7 +157,7 @@ class StochasticRegressorMixin:
         state = getattr(self, "_sgd_state", None)
         X, y = self._checked(X, y, reset=state is None)
         given = check_weights(sample_weight, len(y))
-        X, targets, weights = make_rows(loss_of(self)[0], X, y, sample_weight)
+        X, targets, weights = make_rows(loss_of(self)[0], X, y, sample_weight, whole=False)
         if state is not None and len(np.atleast_2d(self.coef_)) != len(targets):
             raise ValueError(
                 f"partial_fit met {len(targets)} targets after "

@@ -131,3 +131,10 @@ def test_poisson_counts_on_far_more_columns_than_rows(alpha):
     ours = LinearRegressor("poisson", alpha=alpha).fit(X, y)
     theirs = PoissonRegressor(alpha=alpha, max_iter=5000, tol=1e-8).fit(X, y)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-2, atol=1e-2)
+
+
+def test_a_chunk_of_a_stream_may_hold_no_count():
+    X = np.random.RandomState(0).standard_normal((20, 2))
+    model = LinearRegressor("poisson", solver="sgd")
+    model.partial_fit(X, np.r_[1.0, np.zeros(19)]).partial_fit(X, np.zeros(20))
+    assert model.predict(X).mean() < 1
