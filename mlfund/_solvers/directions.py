@@ -12,6 +12,8 @@ from mlfund._solvers.problem import Point, Problem
 
 # Standardised rows up to this many entries are kept between Newton steps (16 MB).
 KEPT_ENTRIES = 2_000_000
+# From this iteration on L-BFGS keeps its pairs when the metric changes.
+REMEMBERED_FROM = 8
 
 
 class NewtonCholesky:
@@ -84,8 +86,8 @@ class LBFGS:
     memory : int
         Pairs of steps and gradient changes that are kept.
     refresh_at : tuple of int
-        Iterations at which the metric takes the present curvature; the memory is then
-        cleared, because pairs measured in another metric mislead.
+        Iterations at which the metric takes the present curvature. At the first ones the
+        memory is then cleared: the curvature that its pairs saw is not that of here.
 
     References
     ----------
@@ -104,7 +106,8 @@ class LBFGS:
         """Return the direction, (k, p)."""
         if self._iteration in self.refresh_at:
             self.metric.refresh(point)
-            self._pairs.clear()
+            if self._iteration < REMEMBERED_FROM:
+                self._pairs.clear()
         self._iteration += 1
         return self.repropose(point)
 

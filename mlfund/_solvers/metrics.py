@@ -17,6 +17,10 @@ UNIFORM_PART = 0.1
 # Square roots of pivots, of a unit diagonal, below which the rounding of float32 products
 # is felt.
 SINGLE_PIVOT = 0.004
+# Of a unit diagonal: what hides that rounding.
+SINGLE_RIDGE = 1e-6
+# Refreshes after which a fit is long enough for float64.
+DOUBLE_FROM = 3
 # Relative to the largest curvature of a column.
 SMALLEST_CURVATURE = 1e-10
 # Of a unit diagonal. Rounding in a direction that the data leave open is divided by this,
@@ -79,7 +83,9 @@ class SampledHessian:
     def _inverses_for(self, curvatures, point: Point) -> list[NDArray]:
         """Return the inverse Hessians with `curvature(index)` on the rows of one sample.
 
-        A matrix from float32 rows is taken anew in float64 where its rounding would count.
+        Where the rounding of a matrix from float32 rows would count it is taken anew in
+        float64; one of several, which would take the time of many iterations, gets a ridge
+        instead, until a fit proves to be long.
         """
         sample, inverses = self._sample(point), []
         Hessians, in_single = self._grams(curvatures, sample)
@@ -87,8 +93,11 @@ class SampledHessian:
             factor, unit = factorise(H, self.problem.l2)
             pivots = factor.ravel()[:: len(factor) + 1]
             if in_single and pivots.min() < SINGLE_PIVOT:
-                (again,), _ = self._grams([curvature], sample, double=True)
-                factor, unit = factorise(again, self.problem.l2)
+                if len(curvatures) > 1 and self._refreshed < DOUBLE_FROM:
+                    factor, unit = factorise(H, self.problem.l2, SINGLE_RIDGE)
+                else:
+                    (again,), _ = self._grams([curvature], sample, double=True)
+                    factor, unit = factorise(again, self.problem.l2)
             inverses.append(inverse_factorised(factor, unit))
         return inverses
 
@@ -182,11 +191,11 @@ def solve_factorised(factor: NDArray, unit: NDArray, right: NDArray) -> NDArray:
     return solution * unit
 
 
-def factorise(H: NDArray, l2: NDArray):
+def factorise(H: NDArray, l2: NDArray, ridge: float = SMALLEST_RIDGE):
     """Return the lower Cholesky factor of the correlation form of H + diag(l2), and its units.
 
     With u = 1 / sqrt(diagonal) the matrix u_i H_ij u_j has a unit diagonal, whatever the
-    scales of the penalties; to that a ridge is added, upwards from a small one,
+    scales of the penalties; to that `ridge` is added, and more of it
     until the factorisation succeeds.
     """
     H = H.copy()
@@ -200,7 +209,7 @@ def factorise(H: NDArray, l2: NDArray):
     H *= unit[:, None]
     scaled_diagonal = H.ravel()[:: len(H) + 1]
     np.maximum(scaled_diagonal, 1.0, out=scaled_diagonal)
-    ridge, added = SMALLEST_RIDGE, 0.0
+    added = 0.0
     while True:
         scaled_diagonal += ridge - added
         added = ridge
