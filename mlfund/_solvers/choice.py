@@ -9,6 +9,9 @@ NEWTON_UNKNOWNS = 400
 NEWTON_ENTRIES = 300_000
 NEWTON_COLUMNS = 40
 NEWTON_FLOP = 3e7
+# Several classes: on seven real tables between 1e8 and 4e9 (pendigits, letter, ...) Newton's
+# method took 1.4 to 10 times as long, and 0.6 on one (shuttle); on six below 6e7, 0.5 to 1.2.
+CLASSES_FLOP = 5e7
 # Beyond this many columns the sampled Hessian costs more than the passes it saves.
 SAMPLED_COLUMNS = 1500
 
@@ -61,11 +64,7 @@ def choose(n: int, p: int, k: int, *, l1: bool, kernels: bool = False) -> str:
 
 
 def _newton_pays(n: int, p: int, k: int, hessian_flop: float) -> bool:
-    """Whether some eight Hessians cost less than the iterations of L-BFGS.
-
-    Costs of a row and class in nanoseconds on one core: 0.27 p^2 k for the Hessians of
-    several classes, 0.5 p + 30 for one of about 100 iterations with a shared Hessian.
-    """
+    """Whether some eight Hessians cost less than the iterations of L-BFGS."""
     if k == 1:
         return n * p <= NEWTON_ENTRIES and (p <= NEWTON_COLUMNS or hessian_flop <= NEWTON_FLOP)
-    return 0.27 * p * p * k <= 100 * (0.5 * p + 30)
+    return hessian_flop <= CLASSES_FLOP

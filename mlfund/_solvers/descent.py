@@ -18,6 +18,8 @@ WHOLE_FRACTION = 0.5
 
 # At the end an earlier point is preferred whose gradient is this much smaller.
 FLATTER = 1e-2
+# Part of the objective that its own rounding may take.
+ROUNDED = 1e-6
 
 
 class Direction(Protocol):
@@ -93,8 +95,11 @@ def minimise(
             curve[-1] = problem.value(point.V, point.Z)
         size = stopping.measure(point.G)
         if status == "converged" and n_iter > done_before:
-            point = _last_step(problem, point, direction)
-            curve[-1] = problem.value(point.V, point.Z)
+            last = _last_step(problem, point, direction)
+            value = problem.value(last.V, last.Z)
+            # Not where rounding spoiled the direction or its margins.
+            if value <= curve[-1] + ROUNDED * abs(curve[-1]):
+                point, curve[-1] = last, value
     return Outcome(point.V, point.Z, status, n_iter, size, curve)
 
 

@@ -77,7 +77,9 @@ class RotatedHessian(SampledHessian):
     steady = 3
     growth = 2
 
-    def __init__(self, problem: Problem, rng, n_rows: int | None = None):
+    def __init__(
+        self, problem: Problem, rng: np.random.RandomState, n_rows: int | None = None
+    ) -> None:
         super().__init__(problem, rng, n_rows)
         self.refresh_at = refresh_times(problem.design.n, problem.design.p, self._n_rows)
 
