@@ -7,6 +7,7 @@ import functools
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
 from mlfund._solvers import kernels
 from mlfund._solvers.choice import (
@@ -169,8 +170,8 @@ def solve(
     tol : float
         See `Stopping`. What float32 cannot reach is finished in float64.
     max_iter : int
-    rng : numpy.random.RandomState
-        Draws the rows of the sampled Hessian.
+    rng : numpy.random.RandomState or int
+        Draws the rows of the sampled Hessian; a seed is used only where rows are drawn.
     solver : str, optional
         One of the names in `choice`; chosen by the data when None.
     start : tuple of ndarray, optional
@@ -294,7 +295,8 @@ def _parts(problem: Problem, solver: str, rng):
     if solver in BY_STEPS:
         return minimise_nonsmooth, BY_STEPS[solver](problem)
     if solver == DUAL_COORDINATE:
-        loop = functools.partial(minimise_with_dual, seed=int(rng.randint(2**31)))
+        seed = int(check_random_state(rng).randint(2**31))
+        loop = functools.partial(minimise_with_dual, seed=seed)
         return loop, _direction(problem, PLAIN, rng)
     return minimise, _direction(problem, solver, rng)
 
@@ -308,6 +310,7 @@ def _direction(problem: Problem, solver: str, rng) -> Direction:
     refresh_at = BINARY_REFRESH if k == 1 else MULTINOMIAL_REFRESH
     if solver == PLAIN:
         return LBFGS(DiagonalHessian(problem), refresh_at=refresh_at)
+    rng = check_random_state(rng)
     if k == 1 or k * p * p > LARGEST_INVERSES or problem.design.sparse:
         return LBFGS(SampledHessian(problem, rng), refresh_at=refresh_at)
     metric = RotatedHessian(problem, rng)

@@ -295,7 +295,7 @@ class LogisticRegression(
             intercept=bool(self.fit_intercept),
             tol=self.tol,
             max_iter=self.max_iter,
-            rng=check_random_state(0 if self.random_state is None else self.random_state),
+            rng=0 if self.random_state is None else check_random_state(self.random_state),
             solver=objective.algorithm,
             start=self._warm_start(rows),
             after_iteration=report,
