@@ -57,7 +57,8 @@ def test_model_sweeps_end_at_the_minimum_and_keep_the_gradient():
     assert kernels.model_sweeps(H, l1, v, q, 1e-12, 1000) <= 1e-12
     np.testing.assert_allclose(q, g + H @ v, atol=1e-11)
     assert np.abs(least_subgradient(q, v, l1)).max() < 1e-10
-    assert (v == 0).any() and v.any()
+    assert (v == 0).any()
+    assert v.any()
 
 
 @compiled
