@@ -18,8 +18,10 @@ WHOLE_FRACTION = 0.5
 
 # At the end an earlier point is preferred whose gradient is this much smaller.
 FLATTER = 1e-2
-# Part of the objective that its own rounding may take.
+# Parts of the objective that rounding may add at the last step, and at any: where a
+# step goes up by more, margins too large for their digits misled what was remembered.
 ROUNDED = 1e-6
+RISE = 1e-3
 
 
 class Direction(Protocol):
@@ -82,10 +84,13 @@ def minimise(
             if new is None:
                 status = "rounding"
                 break
+            value = problem.value(new.V, new.Z)
+            if not value <= curve[-1] + RISE * abs(curve[-1]) and direction.restart():
+                continue
             direction.update(point, new)
             point = new
             n_iter += 1
-            curve.append(problem.value(point.V, point.Z))
+            curve.append(value)
             if after_iteration is not None and after_iteration(point):
                 status = "stopped"
                 break
