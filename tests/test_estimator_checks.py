@@ -1,15 +1,31 @@
 """scikit-learn's own estimator checks, on every public estimator."""
 
 import pytest
-from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from tests.check_estimators import expected_failures, make, public_estimators
 
 ESTIMATORS = [make(name) for name in public_estimators()]
 
 
+def cases():
+    """Every check of every estimator, named alike in every process.
+
+    The names of `parametrize_with_checks` hold the estimator's representation, which for a
+    parameter that is a function ends in a memory address.
+    """
+    for estimator in ESTIMATORS:
+        checks = estimator_checks_generator(
+            estimator, expected_failed_checks=expected_failures(estimator), mark="skip"
+        )
+        for _, check in checks:
+            options = "-".join(f"{key}={value}" for key, value in check.keywords.items())
+            name = "-".join(filter(None, (type(estimator).__name__, check.func.__name__, options)))
+            yield pytest.param(estimator, check, id=name)
+
+
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
+@pytest.mark.parametrize(("estimator", "check"), list(cases()))
 def test_estimator_check(estimator, check):
     check(estimator)
 

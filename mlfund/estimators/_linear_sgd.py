@@ -346,7 +346,13 @@ def warn_of(name: str, training: Training, outcome: Outcome, stacklevel: int) ->
             ConvergenceWarning,
             stacklevel=stacklevel,
         )
-    elif outcome.status == "max_iter" and outcome.n_iter:
+    elif outcome.status == "max_iter" and not outcome.n_iter:
+        warnings.warn(
+            f"{name} did not train: max_iter=0 leaves the weights at their start. Raise max_iter.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+    elif outcome.status == "max_iter":
         fell = curve[-2] - curve[-1]
         warnings.warn(
             f"{name} did not converge in max_iter={outcome.n_iter} epochs: the objective fell by "
