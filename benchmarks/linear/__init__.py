@@ -13,6 +13,7 @@ objective is within 1e-6 of the optimum, relatively. Rules, alike for all:
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from benchmarks._harness import Unavailable
@@ -31,6 +32,7 @@ def run(quick: bool = False, names: list[str] | None = None) -> dict[str, Any]:
     with one_thread():
         bandwidth = read_bandwidth(megabytes=10 if quick else 400)
         for name, entry in entries.items():
+            print(f"{entry.title} ...", file=sys.stderr, flush=True)
             try:
                 problems[name] = race(name, entry, bandwidth, quick=quick)
             except Unavailable as error:
