@@ -43,6 +43,7 @@ class Problem:
         self.loss = loss
         self.l2 = l2
         self.l1 = np.zeros_like(l2) if l1 is None else l1
+        self._has_l1 = bool(self.l1.any())
         self.shape = (loss.k, design.p)
         # Whether a new point reads X once, margins and gradient block by block.
         self.fused = getattr(design, "fused", False) and hasattr(loss, "blocks")
@@ -67,8 +68,10 @@ class Problem:
 
     def value(self, V: NDArray, Z: NDArray) -> float:
         """Return the objective, penalties included."""
-        penalty = 0.5 * np.sum(self.l2 * V * V) + np.sum(self.l1 * np.abs(V))
-        return self.loss.value(Z) + float(penalty)
+        penalty = 0.5 * float(np.vdot(self.l2 * V, V))
+        if self._has_l1:
+            penalty += float(np.sum(self.l1 * np.abs(V)))
+        return self.loss.value(Z) + penalty
 
     def hessian_product(self, point: Point, D: NDArray) -> NDArray:
         """Return the Hessian of the smooth part at `point` times D (k, p); two passes."""

@@ -93,12 +93,17 @@ class Stopping:
 
     def measure(self, G: NDArray) -> float:
         """Return the number that is compared with `tol`."""
+        return max(self._sizes(G))
+
+    def _sizes(self, G: NDArray) -> tuple[float, float]:
+        """Return the largest entries in the columns of X and in standardised columns."""
         original = self.problem.design.gradient_to_original(G)
-        return max(float(np.abs(original).max()), float(np.abs(G * self._units).max()))
+        return float(np.abs(original).max()), float(np.abs(G * self._units).max())
 
     def status(self, G: NDArray, n_iter: int) -> str | None:
         """Return why to stop, or None to go on."""
-        size = self.measure(G)
+        of_columns, standardised = self._sizes(G)
+        size = max(of_columns, standardised)
         if size <= self.tol:
             return "converged"
         if not np.isfinite(size):
@@ -106,7 +111,6 @@ class Stopping:
                 "the gradient is not finite: X has values too large to be multiplied by its "
                 "weights; rescale the columns of X (for example with StandardScaler)."
             )
-        standardised = float(np.abs(G * self._units).max())
         self._since_best = 0 if standardised < self.best else self._since_best + 1
         self.best = min(standardised, self.best)
         if self.best <= self._floor:
