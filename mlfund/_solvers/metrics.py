@@ -57,10 +57,15 @@ class SampledHessian:
         self._rng = rng
         p = problem.design.p
         self._n_rows = n_rows or min(max(4096, 10 * p), max(LARGEST_SAMPLE // p, 256))
+        self._rows_of = problem.design
         self._refreshed = 0
 
     def rebind(self, problem: Problem) -> None:
-        """Go on with the same problem in another precision; the inverse stays."""
+        """Go on with the same problem in another precision.
+
+        The inverse stays, and further ones are taken from the rows at hand: a metric needs
+        no more digits than float32 has, whose matrices cost a quarter.
+        """
         self.problem = problem
 
     def refresh(self, point: Point) -> None:
@@ -103,7 +108,7 @@ class SampledHessian:
 
     def _grams(self, curvatures, sample, *, double: bool = False) -> tuple[list[NDArray], bool]:
         """Return the Hessians of a sample, and whether its rows are float32."""
-        design = self.problem.design
+        design = self._rows_of
         Hessians = [np.zeros((design.p, design.p)) for _ in curvatures]
         in_single = False
         for index, weights in sample:
