@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 # Below this many entries of the large matrix a product costs less than the detour.
@@ -33,6 +32,9 @@ def skinny_product(A: NDArray, B: NDArray) -> NDArray:
     """
     if max(A.size, B.size) < DETOUR_ENTRIES or not (_shareable(A) and _shareable(B)):
         return A @ B
+    # Importing torch takes a second, which small fits do without.
+    import torch
+
     return (torch.from_numpy(A) @ torch.from_numpy(B)).numpy()
 
 

@@ -6,11 +6,13 @@ logistic losses call probabilities is here the mean that the margins predict.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
 
-class RegressionLoss:
+class RegressionLoss(ABC):
     """A loss of margin and target, each output by itself.
 
     Parameters
@@ -83,14 +85,17 @@ class RegressionLoss:
         """No regression loss has its optimum at infinity for the reason that classes have."""
         return False
 
+    @abstractmethod
     def _rows(self, Z: NDArray) -> NDArray:
-        raise NotImplementedError
+        """Return the loss of each row and output, (k, n)."""
 
+    @abstractmethod
     def _slopes(self, P: NDArray) -> NDArray:
-        raise NotImplementedError
+        """Return the first derivative by the margins, (k, n)."""
 
+    @abstractmethod
     def _curvatures(self, P: NDArray) -> NDArray:
-        raise NotImplementedError
+        """Return the second derivative by the margins, (k, n)."""
 
 
 class SquaredLoss(RegressionLoss):

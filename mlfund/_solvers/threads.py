@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Iterator
 
 from threadpoolctl import ThreadpoolController
 
 from mlfund._check import SINGLE_THREAD_FLOP, limited_threads
+from mlfund._solvers.products import DETOUR_ENTRIES
 
 
 @contextlib.contextmanager
@@ -23,8 +25,15 @@ def threads_for(n_flop: float) -> Iterator[None]:
     if n_flop >= SINGLE_THREAD_FLOP:
         yield
         return
-    with limited_threads(n_flop), _controller().limit(limits=1, user_api="blas"):
+    with _torch_limit(n_flop), _controller().limit(limits=1, user_api="blas"):
         yield
+
+
+def _torch_limit(n_flop: float) -> contextlib.AbstractContextManager[None]:
+    # Smaller products than these are numpy's alone: torch need not be loaded for them.
+    if n_flop < 2 * DETOUR_ENTRIES and "torch" not in sys.modules:
+        return contextlib.nullcontext()
+    return limited_threads(n_flop)
 
 
 @functools.cache

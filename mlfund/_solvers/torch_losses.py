@@ -170,10 +170,10 @@ def loss_on(host, device: torch.device, dtype) -> TorchLoss:
 
     Raises
     ------
-    NotImplementedError
+    TypeError
         If there is no such loss for devices.
     """
     for kind, there in ((BinaryLoss, TorchBinaryLoss), (MultinomialLoss, TorchMultinomialLoss)):
         if isinstance(host, kind):
             return there(host, device, dtype)
-    raise NotImplementedError(f"{type(host).__name__} runs on the CPU only; leave device unset.")
+    raise TypeError(f"{type(host).__name__} runs on the CPU only; leave device unset.")

@@ -137,6 +137,25 @@ def _check_ranges(estimator) -> None:
     if estimator.penalty != "deprecated":
         check_choice("penalty", estimator.penalty, PENALTIES)
     _check_number("C", estimator.C, "a number greater than 0, or np.inf", lambda v: v > 0)
+    check_shared_ranges(estimator, flags=("dual", "fit_intercept", "warm_start"))
+    if estimator.l1_ratio is not None:
+        _check_number("l1_ratio", estimator.l1_ratio, "a number from 0 to 1", lambda v: 0 <= v <= 1)
+
+
+def check_shared_ranges(estimator, *, flags: tuple[str, ...]) -> None:
+    """Check what `LogisticRegression` and `LogisticRegressionCV` have in common.
+
+    Parameters
+    ----------
+    estimator : estimator
+    flags : tuple of str
+        Parameters that are True or False.
+
+    Raises
+    ------
+    ValueError
+        If one is out of its range.
+    """
     _check_number("tol", estimator.tol, "a number of at least 0", lambda v: v >= 0)
     _check_number(
         "max_iter", estimator.max_iter, "an integer of at least 0", lambda v: v >= 0, Integral
@@ -147,9 +166,7 @@ def _check_ranges(estimator) -> None:
         "a finite number greater than 0",
         lambda v: 0 < v < np.inf,
     )
-    if estimator.l1_ratio is not None:
-        _check_number("l1_ratio", estimator.l1_ratio, "a number from 0 to 1", lambda v: 0 <= v <= 1)
-    for name in ("dual", "fit_intercept", "warm_start"):
+    for name in flags:
         value = getattr(estimator, name)
         if not isinstance(value, (bool, np.bool_)):
             raise ValueError(f"{name} must be True or False; got {value!r}.")

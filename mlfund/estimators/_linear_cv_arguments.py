@@ -14,7 +14,7 @@ from mlfund.estimators._linear_arguments import (
     OWN_SOLVERS,
     SKLEARN_SOLVERS,
     _check_combination,
-    _check_number,
+    check_shared_ranges,
 )
 
 SOLVERS = (*SKLEARN_SOLVERS, "auto", *OWN_SOLVERS)
@@ -85,23 +85,7 @@ def _check_ranges(estimator) -> None:
     check_choice("solver", estimator.solver, SOLVERS)
     if estimator.penalty != "deprecated":
         check_choice("penalty", estimator.penalty, ("l1", "l2", "elasticnet"))
-    _check_number("tol", estimator.tol, "a number of at least 0", lambda v: v >= 0)
-    _check_number(
-        "max_iter", estimator.max_iter, "an integer of at least 0", lambda v: v >= 0, Integral
-    )
-    _check_number(
-        "intercept_scaling",
-        estimator.intercept_scaling,
-        "a finite number greater than 0",
-        lambda v: 0 < v < np.inf,
-    )
-    for name in ("dual", "fit_intercept", "refit"):
-        value = getattr(estimator, name)
-        if not isinstance(value, (bool, np.bool_)):
-            raise ValueError(f"{name} must be True or False; got {value!r}.")
-    weight = estimator.class_weight
-    if weight is not None and not isinstance(weight, dict) and weight != "balanced":
-        raise ValueError(f"class_weight must be a dict, 'balanced' or None; got {weight!r}.")
+    check_shared_ranges(estimator, flags=("dual", "fit_intercept", "refit"))
 
 
 def _strengths(Cs) -> NDArray:
