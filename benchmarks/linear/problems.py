@@ -57,6 +57,7 @@ class Entry:
 
     `limit_seconds` ends the search for a competitor's setting: one that takes longer for a
     fit is reported as slower than that. Of the settings only every `stride`-th is tried.
+    `like` names a smaller problem whose settings the search begins with.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Entry:
     repeats: int
     limit_seconds: float = 30.0
     stride: int = 1
+    like: str | None = None
 
 
 def correlated(rng, n: int, d: int, rho: float) -> NDArray:
@@ -188,7 +190,7 @@ PROBLEMS = {
         partial(mnist, 20_000),
         None,
         repeats=3,
-        limit_seconds=100.0,
+        limit_seconds=60.0,
         stride=2,
     ),
     "mnist": Entry(
@@ -196,8 +198,9 @@ PROBLEMS = {
         mnist,
         Line(0.10),
         repeats=2,
-        limit_seconds=200.0,
+        limit_seconds=150.0,
         stride=2,
+        like="mnist-third",
     ),
 }
 

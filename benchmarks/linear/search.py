@@ -69,17 +69,22 @@ def version_of(module: str) -> str:
 
 
 def loosest(
-    trial: Callable[[float], tuple[float, float]], settings: Sequence[float], limit: float
+    trial: Callable[[float], tuple[float, float]],
+    settings: Sequence[float],
+    limit: float,
+    first: float | None = None,
 ) -> tuple[float | None, float | None, float | None, str]:
     """Return (setting, seconds, suboptimality, why) of the loosest setting that suffices.
 
     `trial` takes a setting and returns seconds and suboptimality, or raises `TooSlow`.
-    A bisection: whatever suffices still suffices when it is tightened.
+    A bisection that begins at `first`: whatever suffices still suffices when it is tightened.
     """
     low, high = -1, len(settings)
     found: tuple[float | None, float | None, float | None] = (None, None, None)
     why, timeouts, best = "", 0, float("inf")
-    i = settings.index(FIRST_TOLERANCE) if FIRST_TOLERANCE in settings else high // 2
+    hinted = first in settings
+    begin = first if hinted else FIRST_TOLERANCE
+    i = settings.index(begin) if begin in settings else high // 2
     while high - low > 1 and timeouts < MOST_TIMEOUTS:
         try:
             seconds, suboptimality = trial(settings[i])
@@ -93,18 +98,23 @@ def loosest(
                 high, found = i, (settings[i], seconds, suboptimality)
             else:
                 low = i
-        i = (low + high) // 2
+        # What suffices on a smaller problem is nearly right: a walk from there is shorter.
+        step = high - 1 if high == i else low + 1
+        i = step if hinted else (low + high) // 2
     if found[0] is not None:
         return *found, ""
     return *found, why or f"ends at {best:.0e}"
 
 
-def search(competitor: Competitor, worker: Worker, entry: Entry) -> Found:
-    """Return the fastest setting of a competitor on the worker's problem."""
+def search(
+    competitor: Competitor, worker: Worker, entry: Entry, first: float | None = None
+) -> Found:
+    """Return the fastest setting of a competitor on the worker's problem, beginning at `first`."""
     version = version_of(competitor.module)
     try:
         settings = competitor.settings[:: entry.stride]
-        found = loosest(partial(worker.trial, competitor.name), settings, entry.limit_seconds)
+        trial = partial(worker.trial, competitor.name)
+        found = loosest(trial, settings, entry.limit_seconds, first)
     except CompetitorFailed as error:
         return Found(None, None, None, str(error)[:200], version)
     return Found(*found, version)

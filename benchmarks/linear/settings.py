@@ -52,9 +52,11 @@ def renew(name: str, *, only_missing: bool = True) -> dict[str, Any]:
     settings = known.get("competitors", {}) if only_missing else {}
     wanted = [c for c in entrants(problem) if c.module != "mlfund"]
     wanted = [c for c in wanted if _version(settings, c) != search.version_of(c.module)]
+    hints = stored().get(entry.like, {}).get("competitors", {})
     with search.Worker(name, optimum["value"], entry.limit_seconds) as worker:
         for competitor in wanted:
-            found = search.search(competitor, worker, entry)
+            hint = hints.get(competitor.name, {}).get("setting")
+            found = search.search(competitor, worker, entry, hint)
             print(f"{name}: {competitor.name}: {found}", file=sys.stderr, flush=True)
             settings[competitor.name] = search.as_json(found)
             _store(name, {"optimum": optimum, "competitors": settings})
