@@ -8,7 +8,7 @@ hashed, pickled and shown.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from mlfund._check import check_choice, nearest
@@ -74,3 +74,23 @@ def _refuse_option(concept: str, entry: Entry, option: str) -> None:
     )
     suggestion = nearest(option, allowed)
     raise ValueError(message + (f" Did you mean {suggestion!r}?" if suggestion else ""))
+
+
+def publish(package: str, names: Mapping[str, Any], public: Iterable[str]) -> None:
+    """Make the public classes of a package say that they live in it.
+
+    Saved models then name the public path, and neither pickles nor reviewed lists of
+    types depend on the file of the package in which a class is written.
+
+    Parameters
+    ----------
+    package : str
+        Import path of the package.
+    names : mapping of str to object
+        Its namespace.
+    public : iterable of str
+        Names of the namespace; those of classes count.
+    """
+    for name in public:
+        if isinstance(names[name], type):
+            names[name].__module__ = package
