@@ -5,27 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from scipy.special import expit, softmax
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils import column_or_1d
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import validate_data
 
-from mlfund._engine import scores
-from mlfund._engine.data import DeviceRows
-from mlfund.estimators import _mlp_labels as labels
 from mlfund.estimators._mlp_base import BaseMLP
+from mlfund.estimators._neural_classifier import BaseNeuralClassifier
 from mlfund.initializers import Initializer
 from mlfund.optimizers import Optimizer
 from mlfund.schedules import Schedule
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(BaseNeuralClassifier, BaseMLP):
     """Multilayer perceptron for classes, binary, multiclass or multilabel.
 
     A drop-in for `sklearn.neural_network.MLPClassifier`: its parameters come first,
@@ -291,89 +283,5 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         MLPClassifier
             The estimator itself.
         """
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight='balanced' needs all rows at once and partial_fit sees some; "
-                "give the weights as a dict, for instance from "
-                "sklearn.utils.class_weight.compute_class_weight."
-            )
-        self._learn_classes_once(y, classes)
-        fitted: MLPClassifier = self._fit(X, y, sample_weight, incremental=True)
+        fitted: MLPClassifier = self._fit_one_epoch(X, y, sample_weight, classes)
         return fitted
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return class labels, shape (n,), or 0/1 indicators, shape (n, n_labels)."""
-        raw = self._raw(X)
-        return labels.decode(raw, self.classes_, self._target_kind)
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return probabilities of the classes, shape (n, n_classes), in their order."""
-        raw = self._raw(X)
-        if self._target_kind == "multiclass":
-            proba: np.ndarray = softmax(raw, axis=1)
-            return proba
-        positive = expit(raw)
-        return (
-            positive if self._target_kind == "multilabel" else np.hstack([1 - positive, positive])
-        )
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Return the logarithms of `predict_proba`."""
-        proba = self.predict_proba(X)
-        with np.errstate(divide="ignore"):
-            return np.log(proba, out=proba)
-
-    def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-
-    def _learn_classes_once(self, y: Any, classes: Any) -> None:
-        """Take the classes from the first call of `partial_fit`; check later ones."""
-        if not hasattr(self, "classes_"):
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            multilabel = type_of_target(y).startswith("multilabel")
-            self.classes_ = np.unique(classes)
-            self._target_kind = labels.kind_of(self.classes_, multilabel=multilabel)
-        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
-            raise ValueError(
-                f"classes={classes!r} is not the same as on the last call to partial_fit, which "
-                f"was {self.classes_!r}."
-            )
-
-    def _encode_target(self, y: Any, dtype: Any, *, first: bool, incremental: bool) -> np.ndarray:
-        if first and not incremental:
-            self.classes_, self._target_kind = labels.learn_classes(y)
-        else:
-            labels.check_known(y, self.classes_, all_needed=not incremental)
-        kind = self._target_kind
-        self.out_activation_ = "softmax" if kind == "multiclass" else "logistic"
-        return labels.encode(y, self.classes_, kind, dtype)
-
-    def _loss_name(self) -> str:
-        return labels.LOSS_OF_KIND[self._target_kind]
-
-    def _task(self) -> str:
-        return self._target_kind
-
-    def _validation_score(self, raw: torch.Tensor, rows: DeviceRows) -> float:
-        return scores.accuracy(raw, rows)
-
-    def _class_weights(self, y: Any) -> np.ndarray | None:
-        if self.class_weight is None:
-            return None
-        return compute_sample_weight(self.class_weight, y)
-
-    def __sklearn_tags__(self) -> Any:
-        """Say that several labels a row are accepted."""
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils import column_or_1d
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
-from mlfund._engine import scores
-from mlfund._engine.data import DeviceRows
 from mlfund.estimators._mlp_base import BaseMLP
+from mlfund.estimators._neural_regressor import BaseNeuralRegressor
 from mlfund.initializers import Initializer
 from mlfund.optimizers import Optimizer
 from mlfund.schedules import Schedule
 
 
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(BaseNeuralRegressor, BaseMLP):
     """Multilayer perceptron for real targets, one or several.
 
     A drop-in for `sklearn.neural_network.MLPRegressor`: its parameters come first,
@@ -281,37 +277,3 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         fitted: MLPRegressor = self._fit(X, y, sample_weight, incremental=True)
         return fitted
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return predictions, shape (n,), or (n, k) for several outputs."""
-        mean = self._raw(X)
-        if self.out_activation_ == "exp":
-            np.exp(mean, out=mean)
-        return mean.ravel() if mean.shape[1] == 1 else mean
-
-    def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-
-    def _encode_target(self, y: Any, dtype: Any, *, first: bool, incremental: bool) -> np.ndarray:
-        self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
-        return y.astype(dtype).reshape(len(y), -1)
-
-    def _loss_name(self) -> str:
-        return self.loss
-
-    def _task(self) -> str:
-        return "regression"
-
-    def _validation_score(self, raw: torch.Tensor, rows: DeviceRows) -> float:
-        mean = torch.exp(raw) if self.loss == "poisson" else raw
-        return scores.r2(mean, rows)

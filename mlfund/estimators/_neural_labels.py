@@ -1,4 +1,4 @@
-"""Class labels of the MLPs: what kind they are, how they become targets and come back."""
+"""Class labels of neural classifiers: what kind they are, how they become targets and come back."""
 
 from __future__ import annotations
 

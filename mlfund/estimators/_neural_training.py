@@ -1,4 +1,4 @@
-"""One training of an MLP: from its parameters and rows to weights and curves."""
+"""One training by epochs: from an estimator's parameters and rows to weights and curves."""
 
 from __future__ import annotations
 
@@ -11,31 +11,24 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from torch import nn
 
 from mlfund._check import limited_threads
 from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.callbacks import (
     DivergenceGuard,
     FollowAdaptive,
-    InverseScaling,
     ProgressText,
     RecordLearningRate,
     StopOnPlateau,
     in_order,
-    lower_adaptively,
 )
 from mlfund._engine.data import DeviceRows
-from mlfund._engine.lbfgs import minimize_lbfgs
 from mlfund._engine.net import Engine, Score, StepRule
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, export_state
 from mlfund._engine.rules import follow_schedule
-from mlfund.estimators._mlp_spec import (
-    autocast_dtype,
-    optimizer_and_rules,
-    schedule_of,
-)
-from mlfund.nets.mlp import MLP
+from mlfund.estimators._neural_spec import autocast_dtype, schedule_of
 from mlfund.penalties import get_penalty
 from mlfund.schedules import Adaptive
 
@@ -106,35 +99,9 @@ class Outcome:
     loss: float
 
 
-def train_lbfgs(estimator: Any, module: MLP, objective: Objective, rows: DeviceRows) -> Outcome:
-    """Minimise over all rows at once; warn when it did not converge."""
-    with limited_threads(_flop(module, len(rows))):
-        found = minimize_lbfgs(
-            module,
-            objective,
-            rows,
-            penalty=get_penalty("l2", alpha=float(estimator.alpha)),
-            max_iter=estimator.max_iter,
-            max_fun=estimator.max_fun,
-            tol=estimator.tol,
-        )
-    if not math.isfinite(found.objective):
-        raise ValueError(NON_FINITE)
-    if not found.converged:
-        warnings.warn(
-            f"lbfgs failed to converge after {found.n_iter} iterations: {found.message}. Raise "
-            f"max_iter={estimator.max_iter} or max_fun={estimator.max_fun}, or scale the data.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    if estimator.verbose:
-        sys.stdout.write(f"lbfgs: {found.n_iter} iterations, loss = {found.loss:.8f}\n")
-    return Outcome(found.n_iter, found.loss)
-
-
 def train_stochastic(
     estimator: Any,
-    module: MLP,
+    module: nn.Module,
     objective: Objective,
     rows: DeviceRows,
     *,
@@ -144,11 +111,33 @@ def train_stochastic(
     progress: Progress,
     incremental: bool,
 ) -> Outcome:
-    """Train by epochs over mini-batches, one if `incremental`; bring `progress` up to date."""
-    entry, rules = optimizer_and_rules(estimator)
+    """Train by epochs over mini-batches, one if `incremental`; bring `progress` up to date.
+
+    Parameters
+    ----------
+    estimator : BaseNeural
+        Its parameters say how to train.
+    module : torch.nn.Module
+        The network on the training device, its parameters initialised.
+    objective : Objective
+        What is minimised.
+    rows : DeviceRows
+        Rows to train on.
+    valid : DeviceRows or None
+        Rows set aside.
+    score : callable or None
+        ``(raw, rows) -> float`` on the rows set aside.
+    random_state : RandomState
+        Source of the row orders.
+    progress : Progress
+        What earlier trainings left; brought up to date.
+    incremental : bool
+        Whether this is one epoch of `partial_fit`.
+    """
+    entry, rules = estimator._optimizer_and_rules()
     carried = progress.optimizer if progress.optimizer.get("name") == entry.name else {}
     batch_size = _batch_size(estimator.batch_size, len(rows))
-    flop = _flop(module, batch_size)
+    flop = step_flop(module, batch_size)
     guard = DivergenceGuard()
     plateau = _plateau(estimator, progress, on_score=valid is not None)
     engine = Engine(
@@ -167,7 +156,8 @@ def train_stochastic(
             guard,
             RecordLearningRate(),
             *in_order(estimator.callbacks or ()),
-            *_own_callbacks(estimator, progress),
+            *_own_callbacks(estimator),
+            *estimator._learning_rate_callbacks(progress),
             plateau,
         ],
         autocast=autocast_dtype(estimator.precision, rows.device, flop),
@@ -209,13 +199,10 @@ def _schedule_rules(estimator: Any, n: int, batch_size: int) -> list[StepRule]:
     return [follow_schedule(schedule, lr, total_steps, n, steps_per_epoch)]
 
 
-def _own_callbacks(estimator: Any, progress: Progress) -> list[Any]:
+def _own_callbacks(estimator: Any) -> list[Any]:
     callbacks: list[Any] = []
     if estimator.verbose:
         callbacks.append(ProgressText())
-    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-        lr = estimator.learning_rate_init
-        callbacks.append(InverseScaling(lr, estimator.power_t, progress.t))
     schedule = schedule_of(estimator)
     if isinstance(schedule, Adaptive):
         callbacks.append(FollowAdaptive(schedule, estimator.learning_rate_init))
@@ -226,14 +213,13 @@ def _plateau(estimator: Any, progress: Progress, *, on_score: bool) -> StopOnPla
     schedule = schedule_of(estimator)
     # An adaptive schedule decides itself when the training loss is flat for good.
     patient = schedule is not None and schedule.adaptive and not on_score
-    adaptive = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
     return StopOnPlateau(
         tol=estimator.tol,
         patience=math.inf if patient else estimator.n_iter_no_change,
         on_score=on_score,
         best=progress.best_score if on_score else progress.best_loss,
         stale=progress.stale,
-        lower=lower_adaptively if adaptive else None,
+        lower=estimator._lower_learning_rate(),
     )
 
 
@@ -289,9 +275,9 @@ def _batch_size(batch_size: Any, n: int) -> int:
     return min(int(batch_size), n)
 
 
-def _flop(module: MLP, rows: int) -> float:
+def step_flop(module: nn.Module, rows: int) -> float:
     """Floating-point operations of a forward and a backward pass over so many rows."""
-    return 6.0 * rows * sum(weight.numel() for weight in module.weights)
+    return 6.0 * rows * sum(p.numel() for p in module.parameters() if p.ndim >= 2)
 
 
 def torch_generator(random_state: np.random.RandomState, device: torch.device) -> torch.Generator:

@@ -1,0 +1,124 @@
+"""What the training parameters of a neural estimator mean: optimizer, schedule, precision."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+from mlfund._check import check_choice
+from mlfund._engine.net import StepRule
+from mlfund._engine.rules import decoupled_decay
+from mlfund.optimizers import AdamW, Optimizer, get_optimizer
+from mlfund.schedules import Schedule, get_schedule
+
+PRECISIONS = ("input", "float64", "float32", "bf16", "mixed", "auto")
+# Work of a step from which bf16 pays. On an AMD EPYC with avx512_bf16 a bare loop in bf16
+# took 0.74 x one in float32 at 1.6e8 (784-128-10, batch 256), no better than the float32
+# pass without autograd, and 0.4 x at 1e9 (784-512-512-10).
+AUTOCAST_FLOP = 3e8
+
+# Of the parameters that every neural estimator has.
+CONSTRAINTS: dict[str, list[Any]] = {
+    "alpha": [Interval(Real, 0, None, closed="left")],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+    "optimizer": [str, Optimizer, None],
+    "schedule": [str, Schedule, None],
+    "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+    "device": [str, torch.device, None],
+    "precision": [StrOptions(set(PRECISIONS)), None],
+    "callbacks": [list, tuple, None],
+}
+
+
+def check_contradictions(estimator: Any) -> None:
+    """Raise ValueError, naming both, where two training parameters contradict each other."""
+    if estimator.optimizer is not None and estimator.weight_decay is not None:
+        own = getattr(estimator.optimizer, "weight_decay", 0.0)
+        if own and own != estimator.weight_decay:
+            refuse_pair(estimator, "optimizer", "weight_decay", "both set the weight decay")
+
+
+def refuse_pair(estimator: Any, first: str, second: str, why: str) -> None:
+    """Raise the ValueError of two parameters that cannot both be meant."""
+    raise ValueError(
+        f"{first}={getattr(estimator, first)!r} and {second}={getattr(estimator, second)!r} "
+        f"contradict each other: {why}. Leave one of them at its default."
+    )
+
+
+def optimizer_from(estimator: Any, given: str | Optimizer, options: Sequence[str]) -> Optimizer:
+    """Return the optimizer `given`; a name takes those options that the estimator has.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters of the names in `options` are handed on.
+    given : str or Optimizer
+        A name in `mlfund.optimizers.OPTIMIZERS`, or an entry, which says everything itself.
+    options : sequence of str
+        Names of parameters of the estimator.
+    """
+    if isinstance(given, Optimizer):
+        return given
+    return get_optimizer(given, **{option: getattr(estimator, option) for option in options})
+
+
+def with_decay(entry: Optimizer, weight_decay: float | None) -> tuple[Optimizer, list[StepRule]]:
+    """Return the optimizer without decoupled decay of its own, and the rule that decays."""
+    if isinstance(entry, AdamW):
+        # torch would shrink the biases too; here decay, like alpha, is for weights only.
+        weight_decay = entry.weight_decay if weight_decay is None else weight_decay
+        entry = dataclasses.replace(entry, weight_decay=0.0)
+    return entry, [decoupled_decay(weight_decay)] if weight_decay else []
+
+
+def schedule_of(estimator: Any) -> Schedule | None:
+    """Return the schedule that `schedule` names, or None."""
+    return None if estimator.schedule is None else get_schedule(estimator.schedule)
+
+
+def compute_dtype(precision: str | None, X_dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the weights for a `precision` and the dtype of X."""
+    check_choice("precision", precision, (None, *PRECISIONS))
+    if precision in (None, "input"):
+        return np.dtype(X_dtype)
+    return np.dtype(np.float64 if precision == "float64" else np.float32)
+
+
+def autocast_dtype(
+    precision: str | None, device: torch.device, step_flop: float
+) -> torch.dtype | None:
+    """Return bfloat16 where products should run in it, else None."""
+    if precision == "bf16":
+        return torch.bfloat16
+    if precision == "mixed":
+        return torch.bfloat16 if has_bf16_units(device) else None
+    if precision == "auto" and step_flop >= AUTOCAST_FLOP:
+        return torch.bfloat16 if has_bf16_units(device) else None
+    return None
+
+
+def has_bf16_units(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices natively."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    # torch has no public question for this; without the private one the answer is no.
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
