@@ -39,6 +39,8 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
     """A torch module behind scikit-learn's interface; see the subclasses."""
 
     _parameter_constraints: dict[str, list[Any]] = spec.CONSTRAINTS
+    # What X may be of; anything else becomes the first of them.
+    _input_dtypes: Any = (np.float64, np.float32)
 
     @abstractmethod
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
@@ -90,6 +92,11 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
     def _raw(self, X: Any) -> np.ndarray:
         """Return raw scores of rows, shape (n, k), after checking X."""
 
+    def _as_input(self, X: Any) -> tuple[Any, np.dtype[Any]]:
+        """Return X in the dtype in which the module takes it, and that of its weights."""
+        dtype = spec.compute_dtype(self.precision, X.dtype)
+        return X.astype(dtype, copy=False), dtype
+
     def _check_parameters(self) -> None:
         """Raise ValueError where parameters are no good together."""
         spec.check_contradictions(self)
@@ -129,9 +136,8 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
     ) -> None:
         X, y = self._validate(X, y, reset=first)
-        dtype = spec.compute_dtype(self.precision, X.dtype)
-        X = X.astype(dtype, copy=False)
-        weight = self._row_weights(X, y, sample_weight)
+        X, dtype = self._as_input(X)
+        weight = self._row_weights(X, y, sample_weight, dtype)
         target = self._encode_target(y, dtype, first=first, incremental=incremental)
         X, target, weight = _drop_weightless(X, target, weight)
         loss = self._loss()
@@ -189,14 +195,16 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
             incremental=incremental,
         )
 
-    def _row_weights(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
+    def _row_weights(
+        self, X: Any, y: Any, sample_weight: Any, dtype: np.dtype[Any]
+    ) -> np.ndarray | None:
         by_class = self._class_weights(y)
         if sample_weight is None and by_class is None:
             return None
-        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        weight = _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
         if by_class is None:
             return weight
-        weight = weight * by_class.astype(X.dtype)
+        weight = weight * by_class.astype(dtype)
         if not weight.any():
             raise ValueError("All rows have weight zero: class_weight times sample_weight is 0.")
         return weight
