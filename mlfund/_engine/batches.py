@@ -30,6 +30,11 @@ class Batches:
     draw_order : callable, optional
         Called at the start of each epoch; returns the permutation of the rows as an
         int64 array. Without it the rows come in their own order.
+    steps_of : int, default=1
+        Batches whose gradients make one step; the last of them has `closes` set.
+    smallest : int, default=1
+        A last batch of fewer rows is joined to the one before it: batch statistics
+        need two rows.
 
     Notes
     -----
@@ -42,38 +47,54 @@ class Batches:
         rows: DeviceRows,
         batch_size: int,
         draw_order: Callable[[], np.ndarray] | None = None,
+        steps_of: int = 1,
+        smallest: int = 1,
     ) -> None:
         self.rows = rows
         self.batch_size = int(batch_size)
         self.draw_order = draw_order
+        self.steps_of = int(steps_of)
+        self.smallest = int(smallest)
         self._block: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        return -(-len(self.rows) // self.batch_size)
+        return n_batches(len(self.rows), self.batch_size, self.smallest)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
-        rows, n = self.rows, len(self.rows)
+        rows, n, count = self.rows, len(self.rows), len(self)
         order = None if self.draw_order is None else self.draw_order()
-        if n <= self.batch_size:
+        if count == 1:
             # One batch of all rows: their order changes nothing but rounding.
             order = None
-        totals = rows.weight_totals(order, np.arange(0, n, self.batch_size))
-        block = self._rows_per_block()
-        for start in range(0, n, block):
-            stop = min(start + block, n)
-            X, y, weight = self._gather(order, start, stop)
-            for first in range(0, stop - start, self.batch_size):
-                part = slice(first, min(first + self.batch_size, stop - start))
-                total = totals[(start + first) // self.batch_size]
+        starts = np.arange(count) * self.batch_size
+        totals = rows.weight_totals(order, starts)
+        bounds = [*starts.tolist(), n]
+        per_block = self._batches_per_block()
+        for first in range(0, count, per_block):
+            last = min(first + per_block, count)
+            offset = bounds[first]
+            X, y, weight = self._gather(order, offset, bounds[last])
+            for i in range(first, last):
+                part = slice(bounds[i] - offset, bounds[i + 1] - offset)
                 w = None if weight is None else weight[part]
-                yield Batch.of(X[part], y[part], w, total)
+                batch = Batch.of(X[part], y[part], w, totals[i])
+                if self.steps_of > 1:
+                    self._place_in_step(batch, i, bounds, totals)
+                yield batch
 
-    def _rows_per_block(self) -> int:
-        row_bytes = self.rows.n_features * (8 if self.rows.is_sparse else self.rows.X.itemsize)
-        batches = max(1, BLOCK_BYTES // max(1, row_bytes * self.batch_size))
-        return batches * self.batch_size
+    def _place_in_step(
+        self, batch: Batch, number: int, bounds: list[int], totals: list[float]
+    ) -> None:
+        first = number - number % self.steps_of
+        last = min(first + self.steps_of, len(totals))
+        batch.closes = number == last - 1
+        batch.step_rows = bounds[last] - bounds[first]
+        batch.step_total = sum(totals[first:last]) or float(batch.step_rows)
+
+    def _batches_per_block(self) -> int:
+        return max(1, BLOCK_BYTES // max(1, self.rows.row_bytes * self.batch_size))
 
     def _gather(
         self, order: np.ndarray | None, start: int, stop: int
@@ -88,10 +109,22 @@ class Batches:
         return X, rows.y[index], rows.weight_of(index)
 
     def _select(self, index: Tensor) -> Tensor:
+        X = self.rows.X
         if self._block is None:
-            size = min(self._rows_per_block(), len(self.rows))
-            self._block = self.rows.X.new_empty((size, self.rows.n_features))
-        return torch.index_select(self.rows.X, 0, index, out=self._block[: len(index)])
+            size = self._batches_per_block() * self.batch_size + self.smallest
+            self._block = X.new_empty((min(size, len(self.rows)), *X.shape[1:]))
+        return torch.index_select(X, 0, index, out=self._block[: len(index)])
+
+
+def n_batches(n: int, batch_size: int, smallest: int = 1) -> int:
+    """Return the number of batches of `n` rows when one of fewer than `smallest` is joined."""
+    full, rest = divmod(n, batch_size)
+    return full + (rest > 0 and (full == 0 or rest >= smallest))
+
+
+def steps_per_epoch(n: int, batch_size: int, accumulation_steps: int = 1, smallest: int = 1) -> int:
+    """Return the number of optimizer steps of an epoch over `n` rows."""
+    return -(-n_batches(n, batch_size, smallest) // accumulation_steps)
 
 
 class ShuffledOrder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,27 @@ class Batch(tuple[Tensor, Tensor]):
         Sum of the weights of the batch, known on the host.
     rows : int
         Number of rows of the batch.
+    closes : bool
+        Whether a step of the optimizer follows; False while gradients are accumulated.
+    step_total, step_rows : float, int
+        Sum of weights and number of rows of all batches of the step.
     """
 
     weight: Tensor | None
     total: float
     rows: int
+    closes: bool
+    step_total: float
+    step_rows: int
 
     @classmethod
     def of(cls, X: Tensor, y: Tensor, weight: Tensor | None, total: float) -> Batch:
         """Make a batch; `total` is the sum of its weights (of ones without weights)."""
         batch = cls((X, y))
-        batch.weight, batch.total, batch.rows = weight, total, y.shape[0]
+        rows = y.shape[0]
+        # Where nothing weighs anything, any total gives the gradient zero; none gives NaN.
+        batch.weight, batch.total, batch.rows = weight, total or float(rows), rows
+        batch.closes, batch.step_total, batch.step_rows = True, batch.total, rows
         return batch
 
 
@@ -43,8 +54,9 @@ class DeviceRows(Dataset):
 
     Parameters
     ----------
-    X : ndarray of shape (n, d) or CSR matrix
-        Features in the dtype of the computation.
+    X : ndarray of shape (n, ...) or CSR matrix
+        Features in the dtype of the computation, or integers for a module that takes
+        them; any number of axes.
     y : ndarray of shape (n,) or (n, k)
         Encoded targets.
     weight : ndarray of shape (n,), optional
@@ -83,8 +95,13 @@ class DeviceRows(Dataset):
 
     @property
     def n_features(self) -> int:
-        """Number of columns of X."""
-        return int(self.X.shape[1])
+        """Number of values of a row of X."""
+        return math.prod(self.X.shape[1:])
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of X in a batch."""
+        return self.n_features * int(self.X.dtype.itemsize)
 
     @property
     def is_sparse(self) -> bool:
@@ -113,4 +130,5 @@ class DeviceRows(Dataset):
         """Return the largest absolute value in X."""
         if self.is_sparse:
             return float(abs(self.X).max())
-        return float(self.X.abs().max())
+        low, high = self.X.aminmax()
+        return max(abs(float(low)), abs(float(high)))

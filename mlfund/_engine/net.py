@@ -9,24 +9,46 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mlfund._engine.batches import Batches
 from mlfund._engine.data import Batch, DeviceRows
+from mlfund._engine.epoch import EpochLosses
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, FlatParameters
+from mlfund._engine.step import Accumulated, Differentiate, Penalised, Transform, transformed
 from mlfund.penalties import Penalty
 
 PER_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
-# ``rule(engine)`` runs before each optimizer step; it sets learning rates and the like.
+# ``rule(engine)`` runs before or after each optimizer step, see `mlfund._engine.rules`.
 StepRule = Callable[["Engine"], None]
-# ``differentiate(batch) -> (objective, raw)``, the gradient left in the parameters.
-Differentiate = Callable[[Batch], tuple[Tensor, Tensor]]
 Score = Callable[[Tensor, DeviceRows], float]
 
 
 class StopTraining(Exception):
     """Raised by a callback in `on_epoch_end` to end the training; says why."""
+
+
+class HostRule:
+    """A rule that sets numbers on the host, learning rates for instance.
+
+    Parameters
+    ----------
+    rule : callable
+        ``rule(engine)``, run before each step.
+    on_capture : callable, optional
+        Run instead of it when steps are captured in a graph, where such a number stays
+        what it was at the capture. Without it `rule` itself runs before each replay.
+    """
+
+    def __init__(self, rule: StepRule, on_capture: StepRule | None = None) -> None:
+        self.rule = rule
+        self.on_capture = on_capture
+
+    def __call__(self, net: Engine) -> None:
+        """Run the rule."""
+        self.rule(net)
 
 
 class Holdout:
@@ -72,8 +94,14 @@ class Engine(NeuralNet):
         ``(raw, rows) -> float`` on the rows set aside, recorded as `valid_score`.
     penalty : Penalty, optional
         Penalty of all weight matrices, divided by the weight sum of the batch.
-    rules : sequence of callable
-        Run before each optimizer step.
+    rules, after_step : sequence of callable
+        Run before, and after, each optimizer step.
+    accumulation_steps : int, default=1
+        Batches whose gradients make one step.
+    transforms : sequence of callable
+        ``(batch, generator) -> batch``: augment the training batches, in turn.
+    generator : torch.Generator, optional
+        What the transforms draw from; torch's global one when None.
     callbacks : sequence of skorch callbacks
         In the order in which they are told.
     autocast : torch.dtype, optional
@@ -101,6 +129,10 @@ class Engine(NeuralNet):
         score: Score | None = None,
         penalty: Penalty | None = None,
         rules: Sequence[StepRule] = (),
+        after_step: Sequence[StepRule] = (),
+        accumulation_steps: int = 1,
+        transforms: Sequence[Transform] = (),
+        generator: torch.Generator | None = None,
         callbacks: Sequence[Callback] = (),
         autocast: torch.dtype | None = None,
         device: torch.device | str = "cpu",
@@ -114,8 +146,10 @@ class Engine(NeuralNet):
             max_epochs=max_epochs,
             iterator_train=Batches,
             iterator_train__draw_order=order,
+            iterator_train__steps_of=accumulation_steps,
+            iterator_train__smallest=2 if has_batch_statistics(module) else 1,
             iterator_valid=Batches,
-            iterator_valid__batch_size=8192,
+            iterator_valid__batch_size=_validation_rows(module, batch_size),
             train_split=None if valid is None else Holdout(valid),
             callbacks=list(callbacks),
             # The engine records losses itself; logs are callbacks of the caller's choice.
@@ -129,11 +163,16 @@ class Engine(NeuralNet):
         self.score = score
         self.penalty = penalty
         self.rules = list(rules)
+        self.after_step = list(after_step)
+        self.accumulation_steps = accumulation_steps
+        self.transforms = list(transforms)
+        self.generator = generator
         self.autocast = autocast
         self.n_steps_ = 0
         self.stop_reason_: str | None = None
         self._eager = True
         self._differentiate: Differentiate = self._autograd
+        self._penalise: Penalised | None = None
 
     @property
     def parameters(self) -> FlatParameters:
@@ -151,12 +190,13 @@ class Engine(NeuralNet):
         """Train on rows; initialises first if nothing has been trained yet."""
         if not self.initialized_:
             self.initialize()
+            self.parameters.watch_buffers(self.module_)
         self.stop_reason_ = None
         self.notify("on_train_begin", X=X, y=y)
-        self._eager = self._needs_notifications()
-        self._differentiate = self._own_backprop() or self._autograd
+        self._prepare_step()
         try:
-            self.fit_loop(X, y, **fit_params)
+            # A history that a callback restored counts as trained.
+            self.fit_loop(X, y, epochs=self.max_epochs - len(self.history), **fit_params)
         except StopTraining as stop:
             self.stop_reason_ = str(stop)
         self.notify("on_train_end", X=X, y=y)
@@ -179,15 +219,28 @@ class Engine(NeuralNet):
                 if not isinstance(callback, EarlyStopping):
                     raise
                 stop = stop or StopTraining("skorch's EarlyStopping ended the training.")
+            # Known to the callbacks that come after the one that asked.
+            self.stop_reason_ = None if stop is None else str(stop)
         if stop is not None:
             raise stop
+
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
+        """Take skorch's step, with all its notifications, once the gradient is whole."""
+        if not batch.closes:
+            return self.train_step_single(batch, **fit_params)
+        step: dict[str, Tensor] = super().train_step(batch, **fit_params)
+        for rule in self.after_step:
+            rule(self)
+        return step
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Leave the gradient of the objective in the parameters and apply the rules."""
         loss, raw = self._differentiate(batch)
         step = {"loss": loss, "y_pred": raw}
-        if self.penalty is not None:
-            step["penalty"] = self._penalise(self.penalty, batch.total)
+        if not batch.closes:
+            return step
+        if self._penalise is not None:
+            step["penalty"] = self._penalise(batch.step_total)
         self.parameters.publish_gradient()
         self.n_steps_ += 1
         for rule in self.rules:
@@ -215,39 +268,55 @@ class Engine(NeuralNet):
         eager = self._eager
         if training and not eager:
             step_fn = self._lean_step
-        losses, penalties, raws, batches = [], [], [], []
+        losses, raws = EpochLosses(self.criterion_.report_scale), []
         for batch in iterator:
             if eager:
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            losses.append(step["loss"].detach())
-            batches.append((batch.rows, batch.total))
-            if "penalty" in step:
-                penalties.append(step["penalty"])
+            if batch.closes:
+                losses.add(batch, step["loss"], step.get("penalty"))
             if not training:
                 raws.append(step["y_pred"])
             if eager:
-                self.history.record_batch(prefix + "_loss", losses[-1])
+                self.history.record_batch(prefix + "_loss", step["loss"].detach())
                 self.history.record_batch(prefix + "_batch_size", batch.rows)
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         if eager:
             self._read_batch_losses(prefix + "_loss")
-        self.history.record(prefix + "_loss", self._mean_loss(losses, penalties, batches))
-        self.history.record(prefix + "_batch_count", len(batches))
+        self.history.record(prefix + "_loss", losses.mean())
+        self.history.record(prefix + "_batch_count", len(iterator))
         if not training and self.score is not None:
             self.history.record("valid_score", self.score(torch.cat(raws), iterator.rows))
 
+    def _prepare_step(self) -> None:
+        """Put together what a step of this training consists of."""
+        self._eager = self._needs_notifications()
+        differentiate = self._own_backprop() or self._autograd
+        if self.transforms:
+            differentiate = transformed(differentiate, self.transforms, self.generator)
+        if self.accumulation_steps > 1:
+            differentiate = Accumulated(differentiate, self.parameters)
+        self._differentiate = differentiate
+        penalty = self.penalty
+        self._penalise = None if penalty is None else Penalised(penalty, self.parameters)
+
     def _lean_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         step = self.train_step_single(batch, **fit_params)
-        self.optimizer_.step()
+        if batch.closes:
+            self.optimizer_.step()
+            for rule in self.after_step:
+                rule(self)
         return step
+
+    def _zero_grad_optimizer(self, set_to_none: bool | None = None) -> None:
+        """Do nothing: each gradient is overwritten, and its memory belongs to `parameters`."""
 
     def _forward(self, X: Tensor) -> Tensor:
         if self.autocast is None:
             return self.module_(X)
         with torch.autocast(X.device.type, dtype=self.autocast):
             raw = self.module_(X)
-        return raw.to(X.dtype)
+        return raw.to(self.parameters.flat.dtype)
 
     def _autograd(self, batch: Batch) -> tuple[Tensor, Tensor]:
         self.parameters.grad.zero_()
@@ -262,15 +331,6 @@ class Engine(NeuralNet):
             return None
         return make(self.criterion_.with_gradient)
 
-    def _penalise(self, penalty: Penalty, total: float) -> Tensor:
-        weights, gradient = self.parameters.weights, self.parameters.weight_grad
-        if penalty.l1 == 0:
-            # Two passes over the weights and no temporary.
-            gradient.add_(weights, alpha=penalty.l2 / total)
-            return weights.dot(weights).mul_(0.5 * penalty.l2)
-        gradient.add_(penalty.gradient(weights), alpha=1.0 / total)
-        return penalty.value(weights)
-
     def _needs_notifications(self) -> bool:
         """Whether a callback looks at batches, or a hook at the module."""
         overridden = any(
@@ -280,27 +340,22 @@ class Engine(NeuralNet):
         )
         return overridden or any(_has_hooks(module) for module in self.module_.modules())
 
-    def _mean_loss(
-        self, losses: list[Tensor], penalties: list[Tensor], batches: list[tuple[int, float]]
-    ) -> float:
-        """Return the mean over rows of the batches' losses: the epoch's synchronisation."""
-        scale = self.criterion_.report_scale
-        values = [scale * value for value in torch.stack(losses).tolist()]
-        if penalties:
-            terms = torch.stack(penalties).tolist()
-            values = [
-                value + term / total
-                for value, term, (_, total) in zip(values, terms, batches, strict=True)
-            ]
-        n_rows = sum(rows for rows, _ in batches)
-        return sum(v * rows for v, (rows, _) in zip(values, batches, strict=True)) / n_rows
-
     def _read_batch_losses(self, name: str) -> None:
         """Replace the loss tensors in the history's batches by floats, all at once."""
         rows = [row for row in self.history[-1]["batches"] if name in row]
         tensors = [row[name] for row in rows]
         for row, value in zip(rows, torch.stack(tensors).tolist(), strict=True):
             row[name] = value
+
+
+def has_batch_statistics(module: nn.Module) -> bool:
+    """Say whether a layer normalises by the statistics of the batch."""
+    return any(isinstance(layer, _BatchNorm) for layer in module.modules())
+
+
+def _validation_rows(module: nn.Module, batch_size: int) -> int:
+    # A module of unknown width gets no larger batches than it is trained on, or 256.
+    return 8192 if hasattr(module, "backprop") else max(batch_size, 256)
 
 
 def _has_hooks(module: nn.Module) -> bool:

@@ -12,6 +12,9 @@ from mlfund.losses import Loss
 class Objective(nn.Module):
     """Weighted mean of a row loss, normalised by the weight sum of the batch.
 
+    A loss that is a function of the whole batch (`reduction` "batch") takes the weights
+    itself. Targets may be soft where the loss says so: probabilities in place of codes.
+
     Losses of several real outputs report the mean over outputs, as scikit-learn does;
     what is minimised is their sum, as in scikit-learn's gradient, so that each output
     is trained as if it stood alone.
@@ -32,8 +35,11 @@ class Objective(nn.Module):
 
     def forward(self, raw: Tensor, batch: Batch) -> Tensor:
         """Return the data term of the objective on a batch, a scalar tensor."""
-        rows = self.loss.value(raw, batch[1])
-        mean = rows.mean() if batch.weight is None else rows.dot(batch.weight) / batch.total
+        if self.loss.reduction == "batch":
+            mean = self.loss.mean(raw, batch[1], batch.weight)
+        else:
+            rows = self.loss.value(raw, batch[1])
+            mean = rows.mean() if batch.weight is None else rows.dot(batch.weight) / batch.total
         return mean * self.scale if self.scale != 1.0 else mean
 
     def with_gradient(self, raw: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

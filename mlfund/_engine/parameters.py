@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ class FlatParameters:
     Parameters
     ----------
     parameters : iterable of torch.nn.Parameter
-        Parameters of one dtype and device; matrices ("weights") come first in the flat
-        tensor, vectors ("biases") last.
+        Parameters of one dtype and device; matrices ("weights", all of two axes or more)
+        come first in the flat tensor, vectors ("biases" and scales) last.
 
     Attributes
     ----------
@@ -30,15 +30,23 @@ class FlatParameters:
     grad : Tensor of shape (p,)
         Its gradient; each parameter's `grad` is a view of it.
     weights, weight_grad : Tensor
-        The part of `flat` and `grad` that penalties apply to (matrices, not biases).
+        The part of `flat` and `grad` that penalties apply to (matrices, not vectors).
+    parts : list of torch.nn.Parameter
+        The given parameters, matrices first.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or their dtypes or devices differ.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.parts = sorted(parameters, key=lambda p: p.ndim < 2)
+        _check_alike(self.parts)
         data = torch.cat([p.detach().reshape(-1) for p in self.parts])
         self.grad = torch.zeros_like(data)
         self.flat = nn.Parameter(data)
-        self.flat.grad = self.grad
+        self.publish_gradient()
         start = 0
         for part in self.parts:
             stop = start + part.numel()
@@ -48,22 +56,98 @@ class FlatParameters:
         n_weights = sum(p.numel() for p in self.parts if p.ndim >= 2)
         self.weights = self.flat.detach()[:n_weights]
         self.weight_grad = self.grad[:n_weights]
+        self._buffers: list[Tensor] = []
+
+    def watch_buffers(self, module: nn.Module) -> None:
+        """Let snapshots hold what the module keeps beside parameters (running statistics)."""
+        self._buffers = [b for b in module.buffers() if b.is_floating_point()]
+
+    def matrices(self, unit_axis: int = 0) -> list[Tensor]:
+        """Return views of all weights as matrices, one row for each unit they lead to.
+
+        Parameters
+        ----------
+        unit_axis : int, default=0
+            The axis of the weights that runs over those units.
+        """
+        return [_rows_are_units(p.detach(), unit_axis) for p in self.parts if p.ndim >= 2]
+
+    def as_matrices(self, unit_axis: int = 0) -> list[nn.Parameter]:
+        """Return the same memory as parameters for an optimizer that works on matrices.
+
+        One parameter for each matrix, of shape (units, inputs), and one vector of all
+        the rest; their gradients are views of `grad`.
+        """
+        views = []
+        for part in self.parts:
+            if part.ndim >= 2:
+                assert part.grad is not None
+                view = nn.Parameter(_rows_are_units(part.detach(), unit_axis))
+                view.grad = _rows_are_units(part.grad, unit_axis)
+                views.append(view)
+        n_weights = len(self.weights)
+        if n_weights < len(self.grad):
+            rest = nn.Parameter(self.flat.detach()[n_weights:])
+            rest.grad = self.grad[n_weights:]
+            views.append(rest)
+        return views
 
     def publish_gradient(self) -> None:
         """Hand the gradient to the optimizer, whose `zero_grad` may have dropped it."""
         self.flat.grad = self.grad
 
-    def snapshot(self) -> Tensor:
-        """Return a copy of all parameters."""
-        return self.flat.detach().clone()
+    def snapshot(self, out: Tensor | None = None) -> Tensor:
+        """Return a copy of all parameters and floating-point buffers in one tensor.
+
+        Parameters
+        ----------
+        out : Tensor, optional
+            An earlier snapshot, whose memory is used again.
+        """
+        if out is None:
+            size = len(self.grad) + sum(b.numel() for b in self._buffers)
+            out = torch.empty(size, dtype=self.grad.dtype, device=self.grad.device)
+        for here, there in self._pairs(out):
+            there.copy_(here)
+        return out
 
     def restore(self, snapshot: Tensor) -> None:
         """Write a snapshot back."""
-        self.flat.detach().copy_(snapshot)
+        for here, there in self._pairs(snapshot):
+            here.copy_(there)
 
     def is_finite(self) -> bool:
         """Whether no parameter is NaN or infinite (one synchronisation)."""
         return math.isfinite(self.flat.detach().sum().item())
+
+    def _pairs(self, snapshot: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what lives in the module beside its place in a snapshot."""
+        start = len(self.grad)
+        yield self.flat.detach(), snapshot[:start]
+        for buffer in self._buffers:
+            stop = start + buffer.numel()
+            yield buffer, snapshot[start:stop].view(buffer.shape)
+            start = stop
+
+
+def _check_alike(parameters: list[nn.Parameter]) -> None:
+    if not parameters:
+        raise ValueError(
+            "The module has no parameter to train; give it one, or set requires_grad "
+            "of those that are to be trained."
+        )
+    for what in ("dtype", "device"):
+        found = sorted({str(getattr(p, what)) for p in parameters})
+        if len(found) > 1:
+            raise ValueError(
+                f"The module's parameters have more than one {what}: {', '.join(found)}; all "
+                f"that are trained must share one: call module.to({what}=...) before fit."
+            )
+
+
+def _rows_are_units(weight: Tensor, unit_axis: int) -> Tensor:
+    # Filters of a convolution have the units first, in every library that torch reads.
+    return weight.movedim(unit_axis, 0) if weight.ndim == 2 else weight.view(len(weight), -1)
 
 
 BuildOptimizer = Callable[[list[nn.Parameter], float], torch.optim.Optimizer]
@@ -78,6 +162,11 @@ class FlatOptimizer:
         ``build(parameters, learning_rate) -> torch.optim.Optimizer``.
     state : dict of str to ndarray, optional
         State of an earlier optimizer of the same kind, see `export_state`.
+    per_matrix : bool, default=False
+        Whether the optimizer needs each weight matrix by itself, as Muon does; else it
+        gets one flat vector.
+    unit_axis : int, default=0
+        See `FlatParameters.matrices`.
 
     Attributes
     ----------
@@ -87,29 +176,54 @@ class FlatOptimizer:
 
     parameters: FlatParameters
 
-    def __init__(self, build: BuildOptimizer, state: dict[str, np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        build: BuildOptimizer,
+        state: dict[str, np.ndarray] | None = None,
+        *,
+        per_matrix: bool = False,
+        unit_axis: int = 0,
+    ) -> None:
         self.build = build
         self.state = state
+        self.per_matrix = per_matrix
+        self.unit_axis = unit_axis
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """Flatten the parameters that are not frozen and build the optimizer on the result."""
         everything = [p for group in groups for p in group["params"]]
         self.parameters = FlatParameters(p for p in everything if p.requires_grad)
-        optimizer = self.build([self.parameters.flat], lr)
+        updated = [self.parameters.flat]
+        if self.per_matrix:
+            updated = self.parameters.as_matrices(self.unit_axis)
+        optimizer = self.build(updated, lr)
         if self.state:
-            state = {key: torch.from_numpy(np.array(value)) for key, value in self.state.items()}
-            groups_now = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": {0: state}, "param_groups": groups_now})
+            import_state(optimizer, self.state)
         return optimizer
 
 
 def export_state(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
-    """Return the state of a one-parameter optimizer as numpy arrays."""
-    states = list(optimizer.state.values())
-    if not states:
-        return {}
-    tensors = {key: value for key, value in states[0].items() if value is not None}
-    return {
-        key: value.detach().cpu().numpy().copy() if isinstance(value, Tensor) else np.array(value)
-        for key, value in tensors.items()
-    }
+    """Return the state of an optimizer as numpy arrays, named ``"number.key"``.
+
+    The number is that of the parameter; an optimizer of one parameter has none.
+    """
+    members = [p for group in optimizer.param_groups for p in group["params"]]
+    found = {}
+    for i, member in enumerate(members):
+        prefix = "" if len(members) == 1 else f"{i}."
+        for key, value in optimizer.state.get(member, {}).items():
+            if isinstance(value, Tensor):
+                found[prefix + key] = value.detach().cpu().numpy().copy()
+            elif value is not None:
+                found[prefix + key] = np.array(value)
+    return found
+
+
+def import_state(optimizer: torch.optim.Optimizer, state: Mapping[str, np.ndarray]) -> None:
+    """Give a fresh optimizer what `export_state` returned of one of the same kind."""
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in state.items():
+        number, _, key = name.rpartition(".")
+        states.setdefault(int(number or 0), {})[key] = torch.from_numpy(np.array(value))
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})

@@ -12,41 +12,13 @@ from skorch.callbacks import (
     LRScheduler,
 )
 
-from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.callbacks import DivergenceGuard, StopOnPlateau, in_order
 from mlfund._engine.data import DeviceRows
-from mlfund._engine.net import Engine, StopTraining
-from mlfund._engine.objective import Objective
-from mlfund._engine.parameters import FlatOptimizer, export_state
-from mlfund.losses import get_loss
+from mlfund._engine.net import StopTraining
+from mlfund._engine.parameters import export_state
 from mlfund.nets.mlp import MLP
-from mlfund.optimizers import get_optimizer
 from mlfund.penalties import get_penalty
-
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(60, 4))
-Y = (X[:, 0] + 0.3 * RNG.normal(size=60) > 0).astype(np.int64) + (X[:, 1] > 0)
-
-
-def make_engine(module=None, *, optimizer="adam", epochs=3, batch_size=16, state=None, **options):
-    rng = np.random.RandomState(1)
-    if module is None:
-        sizes = [(4, 8), (8, 3)]
-        module = MLP([rng.normal(size=s) for s in sizes], [np.zeros(s[1]) for s in sizes])
-    return Engine(
-        module,
-        Objective(get_loss("log_loss_multinomial"), 3),
-        optimizer=FlatOptimizer(get_optimizer(optimizer).build, state),
-        lr=0.01,
-        batch_size=batch_size,
-        max_epochs=epochs,
-        order=ShuffledOrder(60, np.random.RandomState(0)),
-        **options,
-    )
-
-
-def data():
-    return DeviceRows(X, Y)
+from tests.engine.problem import RNG, X, Y, bare_loop, data, make_engine, weights_of
 
 
 class Recorder(Callback):
@@ -88,30 +60,6 @@ class StopAt(Callback):
             raise StopTraining("enough")
 
 
-def bare_loop(optimizer="adam", epochs=3, l2=0.0):
-    """The reference: autograd, torch's own modules and optimizers, no engine."""
-    rng = np.random.RandomState(1)
-    w1, w2 = (torch.tensor(rng.normal(size=s), requires_grad=True) for s in [(4, 8), (8, 3)])
-    b1, b2 = (torch.zeros(k, dtype=torch.float64, requires_grad=True) for k in (8, 3))
-    kind = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}
-    opt = kind[optimizer]([w1, w2, b1, b2], lr=0.01)
-    order, losses = ShuffledOrder(60, np.random.RandomState(0)), []
-    features, target = torch.from_numpy(X), torch.from_numpy(Y)
-    for _ in range(epochs):
-        index, total = order(), 0.0
-        for i in range(0, 60, 16):
-            part = index[i : i + 16]
-            opt.zero_grad()
-            raw = torch.relu(features[part] @ w1 + b1) @ w2 + b2
-            penalty = 0.5 * l2 * (w1.square().sum() + w2.square().sum()) / len(part)
-            loss = F.cross_entropy(raw, target[part]) + penalty
-            loss.backward()
-            opt.step()
-            total += loss.item() * len(part)
-        losses.append(total / 60)
-    return losses, [p.detach().numpy() for p in (w1, w2, b1, b2)]
-
-
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
 @pytest.mark.parametrize("hooked", [False, True])
 def test_equals_a_bare_torch_loop(optimizer, hooked):
@@ -122,8 +70,7 @@ def test_equals_a_bare_torch_loop(optimizer, hooked):
     )
     engine.partial_fit(data())
     np.testing.assert_allclose(engine.history[:, "train_loss"], losses, rtol=1e-10)
-    fitted = [*engine.module_.coefs(), *engine.module_.intercepts()]
-    for ours, theirs in zip(fitted, weights, strict=True):
+    for ours, theirs in zip(weights_of(engine), weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
 
 

@@ -32,8 +32,9 @@ def test_gradient_is_that_of_autograd(loss, weighted):
     y, k = targets(loss)
     weight = torch.linspace(0.5, 2, len(y), dtype=torch.float64) if weighted else None
     batch = Batch.of(y, y, weight, float(weight.sum()) if weighted else float(len(y)))
-    raw = torch.linspace(-2, 2, len(y) * k, dtype=torch.float64).reshape(len(y), k)
-    objective = Objective(loss, k)
+    width = loss.raw_width(k)
+    raw = torch.linspace(-2, 2, len(y) * width, dtype=torch.float64).reshape(len(y), width)
+    objective = Objective(loss, width)
 
     value, gradient = objective.with_gradient(raw.clone(), batch)
 
