@@ -114,7 +114,7 @@ class DivergenceGuard(Callback):
 
     def _keep(self, net: Engine) -> None:
         assert self._good is not None
-        self._good.copy_(net.parameters.flat.detach())
+        net.parameters.snapshot(out=self._good)
         self.n_good_ = self._n_epochs
         self.bad_epoch_ = None
 
