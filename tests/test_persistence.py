@@ -145,7 +145,8 @@ def test_the_vocabulary_holds_plain_numbers_only_and_is_trusted():
         schedules.SCHEDULES,
     ]
     for entry in (entry for table in tables for entry in table.values()):
-        assert all(type(value) in (int, float, bool, str) for value in vars(entry).values()), entry
+        plain = (int, float, bool, str, type(None))
+        assert all(type(value) in plain for value in vars(entry).values()), entry
         assert f"{type(entry).__module__}.{type(entry).__name__}" in trusted_types()
 
 

@@ -78,7 +78,8 @@ def loss_of(estimator) -> tuple[str, dict[str, float]]:
         return loss.name, {
             name: getattr(loss, name) for name in ("delta", "quantile") if hasattr(loss, name)
         }
-    if isinstance(loss, losses.Loss) and loss.target in ("real", "nonnegative"):
+    of_numbers = isinstance(loss, losses.Loss) and loss.target in ("real", "nonnegative")
+    if of_numbers and loss.reduction == "pointwise" and loss.raw_width(1) == 1:
         if estimator.solver == SGD:
             return loss.name, {}
         raise ValueError(
@@ -87,7 +88,7 @@ def loss_of(estimator) -> tuple[str, dict[str, float]]:
         )
     raise ValueError(
         f"loss={loss!r} is not a regression loss; allowed are {', '.join(map(repr, LOSSES))} "
-        "and instances of mlfund.losses.Loss for real targets."
+        "and instances of mlfund.losses.Loss for real targets, one raw score each."
     )
 
 

@@ -36,15 +36,20 @@ def read_loss(loss: str | Loss) -> tuple[Loss, Callable[[Any], Any]]:
     if isinstance(loss, str) and loss in _NAMES:
         return _NAMES[loss]
     if not isinstance(loss, Loss):
-        known = [name for name, entry in LOSSES.items() if entry.target == "real"]
+        known = [name for name, entry in LOSSES.items() if _is_of_predictions(entry)]
         check_choice("loss", loss, [*_NAMES, *known])
     entry = get_loss(loss)
-    if entry.target != "real" or entry.reduction != "pointwise":
+    if not _is_of_predictions(entry):
         raise ValueError(
             f"the loss {entry.name!r} is for {entry.target} targets; a parametric function needs "
-            "a pointwise loss of real targets, such as 'mse' or 'huber'."
+            "a pointwise loss of real targets and one raw score, such as 'mse' or 'huber'."
         )
     return entry, lambda mean: mean
+
+
+def _is_of_predictions(loss: Loss) -> bool:
+    """Whether a loss compares one number a row, the prediction, to a real target."""
+    return loss.target == "real" and loss.reduction == "pointwise" and loss.raw_width(1) == 1
 
 
 @dataclass

@@ -24,6 +24,9 @@ class Loss(Entry):
     ----------
     name : str
         The name in `LOSSES`.
+    family : str or None
+        The name that losses of one kind for several kinds of target share, "focal" for
+        instance; `loss_for` picks the member by the target.
     target : {"binary", "multiclass", "multilabel", "real", "nonnegative"}
         The kind of target: ``"binary"`` is float of shape (n, 1) in [0, 1],
         ``"multiclass"`` is int64 codes of shape (n,), or with `soft_targets` also
@@ -31,27 +34,34 @@ class Loss(Entry):
     soft_targets : bool
         Whether a class target may be a probability instead of 0 or 1.
     reduction : {"pointwise", "batch"}
-        ``"pointwise"`` losses of a row depend on that row alone.
+        ``"pointwise"`` losses of a row depend on that row alone. ``"batch"`` losses
+        compare whole batches: `mean` is the loss to minimise, and `value` is that of each
+        row taken as a batch of its own.
     over_outputs : {"mean", "sum"}
         How the k outputs of a row make one number, as scikit-learn's MLPs report it:
-        the mean for regression losses, except "poisson", the sum for the others.
-        scikit-learn nevertheless descends the *sum* for squared errors; multiply the
-        loss by k for its gradients.
+        the mean for most regression losses, the sum for the others. scikit-learn
+        nevertheless descends the *sum* for squared errors; multiply a loss of ``"mean"``
+        by k for its gradients. One of ``"sum"`` is minimised as it is reported.
     canonical : bool
         Whether the derivative of each output's loss in the raw score is
         ``inverse_link(raw) - y`` (with y one-hot for class codes), so that a gradient
         can be had in closed form. A subclass that overrides the loss is not canonical
         unless it says so itself.
+    zero_at_best : bool
+        Whether a perfect prediction of a hard target costs 0 and none costs less. Not so
+        for densities, which have no upper bound.
     inverse_link : callable or None
         Maps raw scores to the mean or to probabilities; None where the raw score has
         no such reading, and then there is no ``predict_proba``.
     """
 
+    family: ClassVar[str | None] = None
     target: ClassVar[Target]
     soft_targets: ClassVar[bool] = False
     reduction: ClassVar[Literal["pointwise", "batch"]] = "pointwise"
     over_outputs: ClassVar[Literal["mean", "sum"]] = "mean"
     canonical: ClassVar[bool] = False
+    zero_at_best: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

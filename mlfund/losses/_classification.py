@@ -12,7 +12,8 @@ from torch import Tensor
 from mlfund.losses._base import Link, Loss, Target
 
 
-def _softmax(raw: Tensor) -> Tensor:
+def softmax(raw: Tensor) -> Tensor:
+    """Return the softmax over the last axis."""
     return torch.softmax(raw, dim=-1)
 
 
@@ -21,6 +22,7 @@ class BinaryLogLoss(Loss):
     """Cross-entropy of one raw score, the log-odds of the positive class."""
 
     name: ClassVar[str] = "log_loss_binary"
+    family: ClassVar[str | None] = "log_loss"
     canonical: ClassVar[bool] = True
     target: ClassVar[Target] = "binary"
     soft_targets: ClassVar[bool] = True
@@ -49,6 +51,7 @@ class MultinomialLogLoss(Loss):
     """Cross-entropy of k raw scores under the softmax."""
 
     name: ClassVar[str] = "log_loss_multinomial"
+    family: ClassVar[str | None] = "log_loss"
     canonical: ClassVar[bool] = True
     target: ClassVar[Target] = "multiclass"
     soft_targets: ClassVar[bool] = True
@@ -57,7 +60,7 @@ class MultinomialLogLoss(Loss):
     @property
     def inverse_link(self) -> Link:
         """Return the softmax over the last axis."""
-        return _softmax
+        return softmax
 
     def value(self, raw: Tensor, y: Tensor) -> Tensor:
         """Return logsumexp(raw) - raw[y]; see `Loss.value`."""
@@ -72,9 +75,42 @@ class Hinge(Loss):
     """
 
     name: ClassVar[str] = "hinge"
+    family: ClassVar[str | None] = "hinge"
     target: ClassVar[Target] = "binary"
     over_outputs: ClassVar[Literal["mean", "sum"]] = "sum"
 
     def elementwise(self, raw: Tensor, y: Tensor) -> Tensor:
         """Return max(0, 1 - (2 y - 1) raw)."""
         return torch.relu(1 - (2 * y - 1) * raw)
+
+
+@dataclass(frozen=True)
+class MultilabelHinge(Hinge):
+    """Sum over labels of the hinge loss of each."""
+
+    name: ClassVar[str] = "hinge_multilabel"
+    target: ClassVar[Target] = "multilabel"
+
+
+@dataclass(frozen=True)
+class MulticlassHinge(Loss):
+    """max(0, 1 - margin) of k raw scores; the margin is to the best of the other classes.
+
+    There is no inverse link. The mean is `sklearn.metrics.hinge_loss`.
+
+    References
+    ----------
+    Crammer and Singer (2001), On the algorithmic implementation of multiclass
+    kernel-based vector machines, JMLR 2.
+    """
+
+    name: ClassVar[str] = "hinge_multiclass"
+    family: ClassVar[str | None] = "hinge"
+    target: ClassVar[Target] = "multiclass"
+    over_outputs: ClassVar[Literal["mean", "sum"]] = "sum"
+
+    def value(self, raw: Tensor, y: Tensor) -> Tensor:
+        """Return max(0, 1 + max of the other scores - raw[y]); see `Loss.value`."""
+        own = y[:, None]
+        others = raw.scatter(-1, own, -torch.inf).amax(-1)
+        return torch.relu(1 + others - raw.gather(-1, own).squeeze(-1))

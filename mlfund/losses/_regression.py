@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,8 +13,12 @@ from torch import Tensor
 from mlfund._check import check_fraction, check_positive
 from mlfund.losses._base import Link, Loss, Target
 
+# Log-precision up to which exp(-log variance) is followed: a standard deviation of 3e-7.
+_LARGEST_LOG_PRECISION = 30.0
 
-def _identity(raw: Tensor) -> Tensor:
+
+def identity(raw: Tensor) -> Tensor:
+    """Return the raw scores."""
     return raw
 
 
@@ -26,7 +31,7 @@ class _Regression(Loss):
     @property
     def inverse_link(self) -> Link:
         """Return the identity."""
-        return _identity
+        return identity
 
 
 @dataclass(frozen=True)
@@ -118,3 +123,67 @@ class Poisson(Loss):
         positive = y > 0
         gap = torch.where(positive, raw - torch.where(positive, y, 1).log(), 0)
         return torch.where(positive, y * (gap.expm1() - gap), torch.where(positive, 0, raw).exp())
+
+
+@dataclass(frozen=True)
+class GaussianNLL(Loss):
+    """Negative log-density of a normal distribution that predicts its own variance.
+
+    For k outputs there are 2 k raw scores a row: k means, then k logarithms of variances.
+    The inverse link gives the means, `variance` the variances. The outputs of a row are
+    independent given X, so that the row's log-density is the sum of theirs.
+
+    Notes
+    -----
+    Below -30 a raw score r stands for the variance ``exp(-30) / (1 - 30 - r)`` instead of
+    ``exp(r)``, continued smoothly: loss and gradients stay finite in float32 for any raw
+    score, and a variance that has become too small finds its way back. Targets of another
+    order of magnitude than 1 are better standardised first.
+
+    References
+    ----------
+    Nix and Weigend (1994), Estimating the mean and variance of the target probability
+    distribution, ICNN.
+
+    Examples
+    --------
+    >>> import torch
+    >>> raw = torch.tensor([[1.0, 0.0]])
+    >>> GaussianNLL().value(raw, torch.tensor([[2.0]]))
+    tensor([1.4189])
+    """
+
+    name: ClassVar[str] = "gaussian_nll"
+    target: ClassVar[Target] = "real"
+    over_outputs: ClassVar[Literal["mean", "sum"]] = "sum"
+    zero_at_best: ClassVar[bool] = False
+
+    @property
+    def inverse_link(self) -> Link:
+        """Return the map from raw scores (n, 2 k) to means (n, k)."""
+        return _first_half
+
+    def variance(self, raw: Tensor) -> Tensor:
+        """Return the predicted variances, shape (n, k), in squared units of the target."""
+        return (-_log_precision(raw)).exp()
+
+    def elementwise(self, raw: Tensor, y: Tensor) -> Tensor:
+        """Return log(2 pi v) / 2 + (y - m)^2 / (2 v), shape (n, k)."""
+        log_precision = _log_precision(raw)
+        squares = (_first_half(raw) - y).square() * log_precision.exp()
+        return 0.5 * (squares - log_precision + math.log(2 * math.pi))
+
+    def raw_width(self, n_classes_or_outputs: int) -> int:
+        """Return 2 k: a mean and a log-variance of each output."""
+        return 2 * n_classes_or_outputs
+
+
+def _first_half(raw: Tensor) -> Tensor:
+    return raw[..., : raw.shape[-1] // 2]
+
+
+def _log_precision(raw: Tensor) -> Tensor:
+    """Return minus the log-variances; where they are very small, the log of a line."""
+    asked = -raw[..., raw.shape[-1] // 2 :]
+    beyond = torch.relu(asked - _LARGEST_LOG_PRECISION)
+    return asked.clamp(max=_LARGEST_LOG_PRECISION) + beyond.log1p()
