@@ -11,12 +11,12 @@ import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mlfund._engine.callbacks import InverseScaling, lower_adaptively
-from mlfund._engine.data import DeviceRows
 from mlfund._engine.net import Engine, StepRule
 from mlfund._engine.objective import Objective
 from mlfund.estimators import _mlp_spec as spec
 from mlfund.estimators._mlp_lbfgs import train_lbfgs
-from mlfund.estimators._neural_base import Arrays, BaseNeural
+from mlfund.estimators._neural_base import BaseNeural
+from mlfund.estimators._neural_rows import HostRows
 from mlfund.estimators._neural_training import Outcome, Progress, torch_generator
 from mlfund.initializers import get_initializer
 from mlfund.nets.activations import ACTIVATIONS
@@ -49,7 +49,8 @@ class BaseMLP(BaseNeural):
         self,
         module: MLP,
         objective: Objective,
-        arrays: Arrays,
+        rows: HostRows,
+        held_out: HostRows | None,
         device: torch.device,
         random_state: np.random.RandomState,
         progress: Progress,
@@ -57,9 +58,21 @@ class BaseMLP(BaseNeural):
         incremental: bool,
     ) -> Outcome:
         if self.solver == "lbfgs":
-            return train_lbfgs(self, module, objective, DeviceRows(*arrays, device=device))
+            if held_out is not None:
+                raise ValueError(
+                    "X_val and solver='lbfgs' contradict each other: lbfgs has no epochs after "
+                    "which rows could be scored. Leave X_val out, or choose another solver."
+                )
+            return train_lbfgs(self, module, objective, rows.on(device))
         return super()._train(
-            module, objective, arrays, device, random_state, progress, incremental=incremental
+            module,
+            objective,
+            rows,
+            held_out,
+            device,
+            random_state,
+            progress,
+            incremental=incremental,
         )
 
     def _make_module(

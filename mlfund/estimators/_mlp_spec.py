@@ -39,7 +39,15 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 _OPTIMIZERS_LIKE_SGD = ("sgd", "momentum", "nesterov")
-_STOCHASTIC_ONLY = ("optimizer", "schedule", "dropout", "weight_decay", "callbacks")
+_STOCHASTIC_ONLY = (
+    "optimizer",
+    "schedule",
+    "dropout",
+    "weight_decay",
+    "validation_split",
+    "scoring",
+    "callbacks",
+)
 # Options that an optimizer given by name takes from the estimator; RMSProp and AdaGrad
 # keep their own customary numbers.
 _OPTIONS_OF = {

@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+)
 from torch import nn
 
 from mlfund._check import preserved_torch_state, resolve_device
@@ -26,13 +29,11 @@ from mlfund._engine.net import Engine, StepRule
 from mlfund._engine.objective import Objective
 from mlfund._version_stamp import VersionStamped
 from mlfund.estimators import _neural_spec as spec
+from mlfund.estimators._neural_rows import HostRows
 from mlfund.estimators._neural_training import Outcome, Progress, train_stochastic
-from mlfund.folds import FoldPlan
+from mlfund.estimators._neural_validation import hold_out, score_of
 from mlfund.losses import Loss
 from mlfund.optimizers import Optimizer
-
-# Features, encoded targets and row weights (or None) of the same rows.
-Arrays = tuple[Any, np.ndarray, np.ndarray | None]
 
 
 class BaseNeural(VersionStamped, BaseEstimator, ABC):
@@ -59,8 +60,12 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         """Return the task as `mlfund.folds` names it."""
 
     @abstractmethod
+    def _n_outputs(self, target: np.ndarray) -> int:
+        """Return the number of classes, labels or real outputs."""
+
+    @abstractmethod
     def _validation_score(self, raw: torch.Tensor, rows: DeviceRows) -> float:
-        """Return the score that early stopping watches."""
+        """Return the score that early stopping watches without `scoring`."""
 
     @abstractmethod
     def _make_module(
@@ -114,46 +119,86 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         """Return what to do instead of stopping on a plateau: see `StopOnPlateau`."""
         return None
 
-    def _class_weights(self, y: Any) -> np.ndarray | None:
-        """Return a weight for each row from its class, or None."""
+    def _class_weights(self, y: Any, learned_from: Any) -> np.ndarray | None:
+        """Return a weight for each row of y from its class, or None.
+
+        Classes are counted in the targets `learned_from`, those of the training rows.
+        """
         return None
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Any:
-        """Train; an error or an interrupt in a first pass leaves the estimator unfitted."""
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        incremental: bool,
+        validation: tuple[Any, Any, Any] = (None, None, None),
+        groups: Any = None,
+    ) -> Any:
+        """Train; an error or an interrupt in a first pass leaves the estimator unfitted.
+
+        `validation` is ``(X_val, y_val, sample_weight_val)``.
+        """
         self._check_parameters()
-        if incremental and self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True")
+        spec.check_validation(self, validation, incremental=incremental)
         first = not self.__sklearn_is_fitted__() or not (self.warm_start or incremental)
         try:
-            self._fit_checked(X, y, sample_weight, first=first, incremental=incremental)
+            X, y = self._validate(X, y, reset=first)
+            rows = self._host_rows(X, y, sample_weight, groups, first, incremental)
+            given = self._validation_rows(validation, y)
+            self._fit_rows(rows, given, first=first, incremental=incremental)
         except BaseException:
             if first:
                 self._forget()
             raise
         return self
 
-    def _fit_checked(
-        self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
-    ) -> None:
-        X, y = self._validate(X, y, reset=first)
+    def _host_rows(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, first: bool, incremental: bool
+    ) -> HostRows:
         X, dtype = self._as_input(X)
-        weight = self._row_weights(X, y, sample_weight, dtype)
+        weight = self._row_weights(X, y, sample_weight, dtype, learned_from=y)
         target = self._encode_target(y, dtype, first=first, incremental=incremental)
-        X, target, weight = _drop_weightless(X, target, weight)
+        if groups is not None:
+            check_consistent_length(X, groups)
+            groups = column_or_1d(groups)
+        return HostRows(X, y, target, weight, groups).that_count()
+
+    def _validation_rows(self, validation: tuple[Any, Any, Any], y: Any) -> HostRows | None:
+        """Return the user's own validation rows, checked against the training rows."""
+        X_val, y_val, sample_weight = validation
+        if X_val is None:
+            return None
+        X_val, y_val = self._validate(X_val, y_val, reset=False)
+        if y_val.shape[1:] != y.shape[1:]:
+            raise ValueError(
+                f"y_val has shape {y_val.shape} and y has shape {y.shape}: "
+                "they must have the same columns."
+            )
+        X_val, dtype = self._as_input(X_val)
+        weight = self._row_weights(X_val, y_val, sample_weight, dtype, learned_from=y)
+        target = self._encode_target(y_val, dtype, first=False, incremental=True)
+        return HostRows(X_val, y_val, target, weight).that_count()
+
+    def _fit_rows(
+        self, rows: HostRows, given: HostRows | None, *, first: bool, incremental: bool
+    ) -> None:
         loss = self._loss()
-        loss.check_target(target)
-        n_classes = len(self.classes_) if hasattr(self, "classes_") else target.shape[1]
-        width = loss.raw_width(n_classes)
+        for part in (rows,) if given is None else (rows, given):
+            loss.check_target(part.target)
+        width = loss.raw_width(self._n_outputs(rows.target))
         random_state = check_random_state(self.random_state)
         device = resolve_device(self.device)
         with preserved_torch_state():
-            module = self._make_module(X, width, device, random_state, first=first)
+            module = self._make_module(rows.X, width, device, random_state, first=first)
             objective = Objective(loss, width).to(device)
             progress = Progress() if first else self._progress_so_far()
             outcome = self._train(
                 module,
                 objective,
-                (X, target, weight),
+                rows,
+                given,
                 device,
                 random_state,
                 progress,
@@ -168,7 +213,8 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         self,
         module: Any,
         objective: Objective,
-        arrays: Arrays,
+        rows: HostRows,
+        held_out: HostRows | None,
         device: torch.device,
         random_state: np.random.RandomState,
         progress: Progress,
@@ -176,29 +222,26 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         incremental: bool,
     ) -> Outcome:
         """Train by epochs; the module and `progress` end as the training left them."""
-        valid = None
-        if self.early_stopping:
-            arrays, held_out = self._hold_out(arrays, random_state)
-            valid = DeviceRows(*held_out, device=device)
-        rows = DeviceRows(*arrays, device=device)
+        if held_out is None and (self.early_stopping or self.validation_split is not None):
+            rows, held_out = hold_out(self, rows, random_state)
         if not incremental:
             progress.optimizer = {}
         return train_stochastic(
             self,
             module,
             objective,
-            rows,
-            valid=valid,
-            score=None if valid is None else self._validation_score,
+            rows.on(device),
+            valid=None if held_out is None else held_out.on(device),
+            score=None if held_out is None else score_of(self, module, objective.loss, held_out),
             random_state=random_state,
             progress=progress,
             incremental=incremental,
         )
 
     def _row_weights(
-        self, X: Any, y: Any, sample_weight: Any, dtype: np.dtype[Any]
+        self, X: Any, y: Any, sample_weight: Any, dtype: np.dtype[Any], *, learned_from: Any
     ) -> np.ndarray | None:
-        by_class = self._class_weights(y)
+        by_class = self._class_weights(y, learned_from)
         if sample_weight is None and by_class is None:
             return None
         weight = _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
@@ -208,28 +251,6 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         if not weight.any():
             raise ValueError("All rows have weight zero: class_weight times sample_weight is 0.")
         return weight
-
-    def _hold_out(
-        self, arrays: Arrays, random_state: np.random.RandomState
-    ) -> tuple[Arrays, Arrays]:
-        """Split rows for early stopping, stratified by class."""
-        X, target, weight = arrays
-        too_small = (
-            "The validation set is too small. Increase 'validation_fraction' or the size of "
-            "your dataset."
-        )
-        if self.validation_fraction == 0 or len(target) < 3:
-            raise ValueError(too_small)
-        train, valid = FoldPlan.holdout(
-            target, task=self._task(), fraction=self.validation_fraction, random_state=random_state
-        )[0]
-        if len(valid) < 2:
-            raise ValueError(too_small)
-        parts = [
-            (X[index], target[index], None if weight is None else weight[index])
-            for index in (train, valid)
-        ]
-        return parts[0], parts[1]
 
     def _progress_so_far(self) -> Progress:
         """Return what an earlier training left for the next one."""
@@ -256,8 +277,8 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         self._epochs = progress.history
         self.loss_curve_ = progress.loss_curve
         self.best_loss_ = None if self.early_stopping else progress.best_loss
-        self.validation_scores_ = progress.scores if self.early_stopping else None
-        self.best_validation_score_ = progress.best_score if self.early_stopping else None
+        self.validation_scores_ = progress.scores if outcome.scored else None
+        self.best_validation_score_ = progress.best_score if outcome.scored else None
 
     def _forget(self) -> None:
         """Remove everything that a fit sets."""
@@ -275,14 +296,3 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         """One row an epoch: epoch, train_loss, lr, seconds, and validation columns."""
         check_is_fitted(self)
         return pd.DataFrame(self._epochs)
-
-
-def _drop_weightless(
-    X: Any, target: np.ndarray, weight: np.ndarray | None
-) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Return the rows whose weight is not zero: such a row is as if it were not there."""
-    if weight is None or weight.all():
-        return X, target, weight
-    kept = np.flatnonzero(weight)
-    X = X.tocsr() if sp.issparse(X) else X
-    return X[kept], target[kept], weight[kept]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
@@ -55,6 +56,8 @@ class BaseNeuralClassifier(ClassifierMixin, BaseNeural):
             dtype=self._input_dtypes,
             reset=reset,
         )
+        if sp.issparse(y):
+            y = y.toarray()
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _fit_one_epoch(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
@@ -100,10 +103,17 @@ class BaseNeuralClassifier(ClassifierMixin, BaseNeural):
     def _validation_score(self, raw: torch.Tensor, rows: DeviceRows) -> float:
         return scores.accuracy(raw, rows)
 
-    def _class_weights(self, y: Any) -> np.ndarray | None:
+    def _n_outputs(self, target: np.ndarray) -> int:
+        return len(self.classes_)
+
+    def _class_weights(self, y: Any, learned_from: Any) -> np.ndarray | None:
         if self.class_weight is None:
             return None
-        return compute_sample_weight(self.class_weight, y)
+        if y is learned_from:
+            return compute_sample_weight(self.class_weight, y)
+        rows = np.arange(len(learned_from)) if self.class_weight == "balanced" else None
+        both = np.concatenate([learned_from, y])
+        return compute_sample_weight(self.class_weight, both, indices=rows)[len(learned_from) :]
 
     def __sklearn_tags__(self) -> Any:
         """Say that several labels a row are accepted."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 LOSS_OF_KIND = {
@@ -60,7 +59,7 @@ def check_known(y: Any, classes: np.ndarray, *, all_needed: bool) -> None:
 def encode(y: Any, classes: np.ndarray, kind: str, dtype: Any) -> np.ndarray:
     """Return targets: float (n, k) for binary and multilabel, int64 (n,) for multiclass."""
     if kind == "multilabel":
-        return np.asarray(y.toarray() if sp.issparse(y) else y).astype(bool).astype(dtype)
+        return np.asarray(y).astype(bool).astype(dtype)
     codes = np.searchsorted(classes, y)
     return codes.astype(dtype)[:, None] if kind == "binary" else codes.astype(np.int64)
 

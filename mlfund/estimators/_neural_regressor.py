@@ -46,6 +46,9 @@ class BaseNeuralRegressor(RegressorMixin, BaseNeural):
     def _loss(self) -> Loss:
         return get_loss(self.loss)
 
+    def _n_outputs(self, target: np.ndarray) -> int:
+        return int(target.shape[1])
+
     def _task(self) -> str:
         return "regression"
 

@@ -36,6 +36,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "warm_start": ["boolean"],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "validation_split": ["cv_object", None],
+    "scoring": [str, callable, None],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
     "optimizer": [str, Optimizer, None],
     "schedule": [str, Schedule, None],
@@ -52,6 +54,35 @@ def check_contradictions(estimator: Any) -> None:
         own = getattr(estimator.optimizer, "weight_decay", 0.0)
         if own and own != estimator.weight_decay:
             refuse_pair(estimator, "optimizer", "weight_decay", "both set the weight decay")
+    if estimator.validation_split is not None and estimator.validation_fraction != 0.1:
+        why = "both say which rows validate"
+        refuse_pair(estimator, "validation_fraction", "validation_split", why)
+
+
+def check_validation(
+    estimator: Any, validation: tuple[Any, Any, Any], *, incremental: bool
+) -> None:
+    """Raise ValueError where validation rows are asked for twice, by halves or nowhere."""
+    X_val, y_val, sample_weight_val = validation
+    holds_out = estimator.early_stopping or estimator.validation_split is not None
+    if incremental and holds_out:
+        name = "early_stopping" if estimator.early_stopping else "validation_split"
+        raise ValueError(f"partial_fit does not support {name}={getattr(estimator, name)!r}")
+    if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
+        raise ValueError(
+            "X_val, y_val and sample_weight_val are the parts of one validation set: "
+            "give X_val and y_val, or neither of the three."
+        )
+    if X_val is not None and estimator.validation_split is not None:
+        raise ValueError(
+            f"X_val and validation_split={estimator.validation_split!r} contradict each other: "
+            "both say which rows validate. Leave one of them out."
+        )
+    if estimator.scoring is not None and X_val is None and not (holds_out or incremental):
+        raise ValueError(
+            f"scoring={estimator.scoring!r} needs rows to score: pass X_val and y_val to fit, "
+            "or set early_stopping=True or validation_split."
+        )
 
 
 def refuse_pair(estimator: Any, first: str, second: str, why: str) -> None:

@@ -74,10 +74,10 @@ class Progress:
         self.t += n_rows * len(epochs)
         self.stale = plateau.stale
         self.loss_curve += [row["train_loss"] for row in epochs]
-        if plateau.on_score:
-            self.best_score = plateau.best
-            self.scores += [row["valid_score"] for row in epochs]
-        else:
+        scores = [row["valid_score"] for row in epochs if "valid_score" in row]
+        self.scores += scores
+        self.best_score = max([self.best_score, *scores])
+        if not plateau.on_score:
             self.best_loss = plateau.best
         first = len(self.history) + 1
         self.history += [{"epoch": first + i, **row} for i, row in enumerate(epochs)]
@@ -93,10 +93,13 @@ class Outcome:
         Epochs of this training, or iterations of L-BFGS.
     loss : float
         Last loss, penalty included.
+    scored : bool
+        Whether rows set aside were scored each epoch.
     """
 
     n_iter: int
     loss: float
+    scored: bool = False
 
 
 def train_stochastic(
@@ -139,7 +142,7 @@ def train_stochastic(
     batch_size = _batch_size(estimator.batch_size, len(rows))
     flop = step_flop(module, batch_size)
     guard = DivergenceGuard()
-    plateau = _plateau(estimator, progress, on_score=valid is not None)
+    plateau = _plateau(estimator, progress)
     engine = Engine(
         module,
         objective,
@@ -174,7 +177,7 @@ def train_stochastic(
     progress.advance(epochs, len(rows), plateau)
     progress.optimizer = _optimizer_state(engine, entry.name, usable=guard.bad_epoch_ is None)
     last = len(epochs) if guard.bad_epoch_ is None else guard.n_good_
-    return Outcome(len(epochs), epochs[last - 1]["train_loss"])
+    return Outcome(len(epochs), epochs[last - 1]["train_loss"], scored=valid is not None)
 
 
 def _optimizer_state(engine: Engine, name: str, *, usable: bool) -> dict[str, Any]:
@@ -209,7 +212,8 @@ def _own_callbacks(estimator: Any) -> list[Any]:
     return callbacks
 
 
-def _plateau(estimator: Any, progress: Progress, *, on_score: bool) -> StopOnPlateau:
+def _plateau(estimator: Any, progress: Progress) -> StopOnPlateau:
+    on_score = estimator.early_stopping
     schedule = schedule_of(estimator)
     # An adaptive schedule decides itself when the training loss is flat for good.
     patient = schedule is not None and schedule.adaptive and not on_score
@@ -277,7 +281,11 @@ def _batch_size(batch_size: Any, n: int) -> int:
 
 def step_flop(module: nn.Module, rows: int) -> float:
     """Floating-point operations of a forward and a backward pass over so many rows."""
-    return 6.0 * rows * sum(p.numel() for p in module.parameters() if p.ndim >= 2)
+    # Weights that meet a row more than once (convolutions) make a module say it itself.
+    flop_per_row = getattr(module, "flop_per_row", None)
+    if flop_per_row is None:
+        flop_per_row = 6.0 * sum(p.numel() for p in module.parameters() if p.ndim >= 2)
+    return float(flop_per_row) * rows
 
 
 def torch_generator(random_state: np.random.RandomState, device: torch.device) -> torch.Generator:

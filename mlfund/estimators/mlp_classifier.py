@@ -91,6 +91,15 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
     weight_decay : float or None, default=None
         Decoupled decay: weights shrink by ``learning rate * weight_decay`` a step,
         beside the gradient (`alpha` acts through it).
+    validation_split : cv splitter, iterable of (train, test), int or None, default=None
+        Which rows are held out, in place of `validation_fraction`: the test rows of the
+        last split, which for `TimeSeriesSplit` is the one with the most rows to train on.
+        A splitter of groups takes the `groups` of `fit`. Without `early_stopping` the
+        rows are scored and nothing else.
+    scoring : str, callable or None, default=None
+        Score of the validation rows, higher is better: "loss" (the negative loss), a name
+        that `sklearn.metrics.get_scorer` knows, or ``scorer(estimator, X, y)``; None is
+        the accuracy.
     device : {"cpu", "cuda", "cuda:N", "mps", "auto"} or None, default=None
         Where to train; None is the CPU. `predict` always runs on the CPU.
     precision : {"input", "float64", "float32", "bf16", "mixed", "auto"} or None, default=None
@@ -200,6 +209,8 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         initializer: str | Initializer | None = None,
         dropout: Any = None,
         weight_decay: float | None = None,
+        validation_split: Any = None,
+        scoring: Any = None,
         device: str | torch.device | None = None,
         precision: str | None = None,
         callbacks: Sequence[Any] | None = None,
@@ -233,12 +244,24 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         self.initializer = initializer
         self.dropout = dropout
         self.weight_decay = weight_decay
+        self.validation_split = validation_split
+        self.scoring = scoring
         self.device = device
         self.precision = precision
         self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> MLPClassifier:
         """Train on X and y.
 
         Parameters
@@ -249,6 +272,14 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
             Class labels, or 0/1 indicators of several labels.
         sample_weight : array-like of shape (n,), optional
             Weights of the rows, at least 0.
+        X_val, y_val : array-like, optional
+            Rows to validate on after each epoch, shaped as X and y. With
+            `early_stopping` they take the place of rows held out of X. In a pipeline,
+            ``Pipeline(..., transform_input=["X_val"])`` transforms X_val as it does X.
+        sample_weight_val : array-like of shape (n_val,), optional
+            Their weights, at least 0.
+        groups : array-like of shape (n,), optional
+            Where rows are held out, all rows of a group are, or none of it.
 
         Returns
         -------
@@ -261,7 +292,10 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
             If parameters contradict each other, the data do not fit, or the training
             diverged in its first epoch.
         """
-        fitted: MLPClassifier = self._fit(X, y, sample_weight, incremental=False)
+        validation = (X_val, y_val, sample_weight_val)
+        fitted: MLPClassifier = self._fit(
+            X, y, sample_weight, incremental=False, validation=validation, groups=groups
+        )
         return fitted
 
     @available_if(lambda estimator: estimator._has_partial_fit())
