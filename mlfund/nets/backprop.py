@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mlfund.nets.stages import gradient_of
+
 if TYPE_CHECKING:
     from mlfund.nets.mlp import MLP
 
@@ -35,10 +37,9 @@ class Backprop:
         self.loss_gradient = loss_gradient
         self.weights = [w.detach() for w in net.weights]
         self.biases = [b.detach() for b in net.biases]
-        self.weight_grads = [w.grad for w in net.weights]
-        self.bias_grads = [b.grad for b in net.biases]
-        self.activation = net.activation
-        self.has_dropout = any(net.dropout)
+        self.weight_grads = [gradient_of(w) for w in net.weights]
+        self.bias_grads = [gradient_of(b) for b in net.biases]
+        self.stages = net.stages()
         self._outputs: list[Tensor] = []
         self._deltas: list[Tensor] = []
 
@@ -47,10 +48,16 @@ class Backprop:
         """Return the objective (a scalar tensor) and the raw scores of a batch."""
         X = batch[0]
         self._reserve(X)
-        inputs, masks = self._forward(X)
+        inputs = self._forward(X, self._shares(batch))
         objective, delta = self.loss_gradient(inputs[-1], batch)
-        self._backward(inputs, masks, delta)
+        self._backward(inputs, delta)
         return objective, inputs[-1]
+
+    def _shares(self, batch: Any) -> Tensor | None:
+        """Return the weights of the rows, scaled to sum 1, where a stage heeds them."""
+        if not self.net.takes_weight or batch.weight is None:
+            return None
+        return batch.weight / batch.total
 
     def _reserve(self, X: Tensor) -> None:
         rows = X.shape[0]
@@ -60,35 +67,31 @@ class Backprop:
         self._outputs = [X.new_empty((rows, width)) for width in widths]
         self._deltas = [X.new_empty((rows, width)) for width in widths[:-1]]
 
-    def _forward(self, X: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
-        """Return the input of every layer, the raw scores last, and the dropout masks."""
+    def _forward(self, X: Tensor, shares: Tensor | None) -> list[Tensor]:
+        """Return the input of every layer, the raw scores last."""
         rows, last = X.shape[0], len(self.weights) - 1
         inputs: list[Tensor] = [X]
-        masks: list[Tensor | None] = []
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             z = self._outputs[layer][:rows]
             torch.addmm(bias, inputs[-1], weight, out=z)
             if layer < last:
-                self.activation.forward_(z)
-                mask = self.net.keep_mask(z, layer) if self.has_dropout else None
-                masks.append(mask)
-                # z itself is kept: the derivative needs the activation's own output.
-                inputs.append(z if mask is None else z * mask)
-            else:
-                inputs.append(z)
-        return inputs, masks
+                for stage in self.stages[layer]:
+                    z = stage.forward(z, shares)
+            inputs.append(z)
+        return inputs
 
-    def _backward(self, inputs: list[Tensor], masks: list[Tensor | None], delta: Tensor) -> None:
+    def _backward(self, inputs: list[Tensor], delta: Tensor) -> None:
         rows = delta.shape[0]
         for layer in range(len(self.weights) - 1, -1, -1):
-            torch.mm(inputs[layer].t(), delta, out=self.weight_grads[layer])
-            torch.sum(delta, 0, out=self.bias_grads[layer])
+            weight_grad, bias_grad = self.weight_grads[layer], self.bias_grads[layer]
+            if weight_grad is not None:
+                torch.mm(inputs[layer].t(), delta, out=weight_grad)
+            if bias_grad is not None:
+                torch.sum(delta, 0, out=bias_grad)
             if layer == 0:
                 return
             below = self._deltas[layer - 1][:rows]
             torch.mm(delta, self.weights[layer].t(), out=below)
-            mask = masks[layer - 1]
-            if mask is not None:
-                below *= mask
-            self.activation.backward_(below, self._outputs[layer - 1][:rows])
+            for stage in reversed(self.stages[layer - 1]):
+                below = stage.backward(below)
             delta = below

@@ -9,7 +9,14 @@ import torch
 from scipy import stats
 from sklearn.neural_network import MLPClassifier
 
-from mlfund.initializers import INITIALIZERS, fans, get_initializer
+from mlfund.initializers import (
+    INITIALIZERS,
+    fans,
+    gain_of,
+    gain_of_function,
+    get_initializer,
+)
+from mlfund.nets.activations import ACTIVATIONS, get_activation
 
 every_initializer = pytest.mark.parametrize("initializer", INITIALIZERS.values(), ids=INITIALIZERS)
 OUT, IN = 150, 250
@@ -63,12 +70,71 @@ def test_the_signal_keeps_its_size_through_twenty_rectified_layers(name):
     assert 0.1 < signal.square().mean() / before < 10
 
 
-@pytest.mark.parametrize(("activation", "gain"), [("relu", math.sqrt(2)), ("tanh", 1.0)])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "identity"])
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (50, 50)])
-def test_orthogonal_weights_are_orthogonal(activation, gain, shape):
+def test_orthogonal_weights_are_orthogonal(activation, shape):
     weight, _ = filled(INITIALIZERS["orthogonal"], shape, activation=activation)
     product = weight @ weight.T if shape[0] <= shape[1] else weight.T @ weight
-    torch.testing.assert_close(product, gain**2 * torch.eye(min(shape)).double())
+    torch.testing.assert_close(product, gain_of(activation) ** 2 * torch.eye(min(shape)).double())
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gains_by_name_are_those_of_the_functions(activation):
+    entry = ACTIVATIONS[activation]
+    assert gain_of(activation) == pytest.approx(gain_of_function(entry.numpy_), rel=1e-11)
+    # The mean of f(z)**2 over many normal draws, of the torch function this time.
+    z = torch.randn(400_000, 1, generator=torch.Generator().manual_seed(0)).double()
+    mean = entry.forward(z).square().mean().item()
+    assert gain_of(entry) == pytest.approx(1 / math.sqrt(mean), rel=0.01)
+
+
+def test_a_gain_follows_the_options_of_the_activation():
+    assert gain_of(get_activation("leaky_relu", slope=0.5)) == pytest.approx(math.sqrt(2 / 1.25))
+    assert gain_of(get_activation("leaky_relu", slope=1.0)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", ["he_uniform", "he_normal"])
+def test_he_has_the_variance_of_the_activation(name, activation):
+    expected = gain_of(activation) ** 2 / 400
+    for given in (activation, ACTIVATIONS[activation]):
+        weight, _ = filled(INITIALIZERS[name], (300, 400), activation=given)
+        assert weight.var().item() == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", ["he_uniform", "he_normal", "orthogonal"])
+def test_the_signal_keeps_its_size_through_six_layers_of_every_activation(name, activation):
+    entry = ACTIVATIONS[activation]
+    z = torch.randn(200, 300, generator=torch.Generator().manual_seed(1)).double()
+    for layer in range(6):
+        weight, bias = filled(INITIALIZERS[name], (300, 300), seed=layer, activation=entry)
+        z = entry.forward(z) @ weight.T + bias
+        assert 0.5 < z.square().mean() < 2
+
+
+def test_an_unknown_activation_is_refused_by_name():
+    with pytest.raises(ValueError, match="Did you mean 'relu'"):
+        filled(INITIALIZERS["he_normal"], activation="rellu")
+
+
+def test_a_function_of_your_own_fills_the_weights():
+    function = torch.nn.init.trunc_normal_
+    entry = get_initializer(function)
+    weight, bias = filled(entry)
+    expected = torch.empty(OUT, IN, dtype=torch.float64)
+    function(expected, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(weight, expected)
+    assert not bias.any()
+    assert entry == get_initializer(entry) == pickle.loads(pickle.dumps(entry))
+
+
+def test_a_function_that_returns_its_weights_is_told_to_fill_them():
+    def half(weight, generator=None):
+        return torch.full_like(weight, 0.5)
+
+    with pytest.raises(ValueError, match="must fill the tensor it is given in place"):
+        filled(get_initializer(half))
 
 
 @pytest.mark.parametrize("activation", ["logistic", "relu", "tanh", "identity"])
