@@ -16,6 +16,7 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -127,7 +128,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     if refused:
         warnings.warn(
             f"mlfund.load will refuse this file: {', '.join(refused)} is not in "
-            "mlfund.trusted_types(). Load it with skops.io.load and a trusted list of your own.",
+            f"mlfund.trusted_types(). Load it with mlfund.load(path, trusted={refused!r}).",
             UserWarning,
             stacklevel=2,
         )
@@ -136,7 +137,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         file.write(buffer.getbuffer())
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, trusted: Iterable[str | Callable[..., Any]] = ()) -> Any:
     """Load an estimator from a file that `save` wrote, running no code of the file.
 
     Only types of `trusted_types` and those skops trusts by itself are
@@ -148,6 +149,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     ----------
     path : str or path-like
         The file.
+    trusted : iterable of str, class or function
+        Types and functions outside `trusted_types` that you vouch for, themselves or by
+        import path: the class of a `NeuralClassifier`'s module, for instance. They are
+        imported and may be called with what the file says.
 
     Returns
     -------
@@ -191,14 +196,25 @@ def load(path: str | os.PathLike[str]) -> Any:
     manifest = _verify(data, path)
     if manifest is not None:
         _check_versions(manifest, path)
-    refused = _untrusted(data, path)
+    vouched = {_import_path(item) for item in trusted}
+    refused = [name for name in _untrusted(data, path) if name not in vouched]
     if refused:
         raise UntrustedTypeError(
             f"{path} holds {', '.join(refused)}, which is not in mlfund.trusted_types(), and was "
             "not loaded. If you know who made the file and trust these types, load it with "
-            "skops.io.load(path, trusted=[...])."
+            f"mlfund.load(path, trusted={[*sorted(vouched), *refused]!r})."
         )
-    return _construct(data, path)
+    return _construct(data, path, vouched)
+
+
+def _import_path(item: Any) -> str:
+    if isinstance(item, str):
+        return item
+    if not hasattr(item, "__qualname__"):
+        raise TypeError(
+            f"trusted holds {item!r}; give classes, functions, or their import paths as strings."
+        )
+    return f"{item.__module__}.{item.__qualname__}"
 
 
 @functools.cache
@@ -239,14 +255,21 @@ class _ImportableOnly(pickle.Pickler):
     """Walks an object as pickle does and refuses functions and classes without import path."""
 
     def reducer_override(self, item: Any) -> Any:
-        if isinstance(item, FunctionType | type) and "<" in item.__qualname__:
-            kind = "a lambda" if item.__qualname__.endswith("<lambda>") else "defined in a function"
-            raise PersistenceError(
-                f"{item.__module__}.{item.__qualname__} cannot be saved: functions and classes "
-                f"are saved by import path, and this one is {kind}. "
-                "Move it to the top level of a module, under a name."
-            )
-        return NotImplemented
+        if not isinstance(item, FunctionType | type):
+            return NotImplemented
+        if item.__qualname__.endswith("<lambda>"):
+            kind = "a lambda"
+        elif "<" in item.__qualname__:
+            kind = "defined in a function"
+        elif item.__module__ == "__main__":
+            kind = "defined in a script or a notebook"
+        else:
+            return NotImplemented
+        raise PersistenceError(
+            f"{item.__module__}.{item.__qualname__} cannot be saved: functions and classes "
+            f"are saved by import path, and this one is {kind}. "
+            "Move it to the top level of a module, under a name, and import it from there."
+        )
 
 
 def _check_importable(estimator: Any) -> None:
@@ -372,7 +395,7 @@ def _untrusted(data: bytes, path: Path | None = None) -> list[str]:
     return sorted(set(found) - _reviewed().keys())
 
 
-def _construct(data: bytes, path: Path) -> Any:
+def _construct(data: bytes, path: Path, vouched: Iterable[str]) -> Any:
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning
 
@@ -383,7 +406,7 @@ def _construct(data: bytes, path: Path) -> Any:
             # said once for the whole file, by _check_versions
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             warnings.simplefilter("ignore", VersionMismatchWarning)
-            estimator = skops.io.loads(data, trusted=list(_reviewed()))
+            estimator = skops.io.loads(data, trusted=[*_reviewed(), *vouched])
         check_trees(estimator)
         _check_is_estimator(estimator)
     # state that does not fit its class may break any constructor in any way
@@ -410,6 +433,12 @@ _TRUSTED = {
     "mlfund.estimators.mlp_classifier.MLPClassifier": "ObjectNode",
     "mlfund.estimators.mlp_regressor.MLPRegressor": "ObjectNode",
     "mlfund.estimators.parametric.ParametricRegressor": "ObjectNode",
+    # A module of the user's own: a class or function, which skops refuses to hand over unless
+    # the caller of `load` vouches for it, is called with the options in the recipe, and what
+    # is no torch module is refused.
+    "mlfund.estimators.neural_classifier.NeuralClassifier": "ObjectNode",
+    "mlfund.estimators.neural_regressor.NeuralRegressor": "ObjectNode",
+    "mlfund.estimators._neural_own_build.Recipe": "ObjectNode",
     # Gradient boosting: its state holds the model as bytes, which _saved_trees.py checks on
     # loading, before XGBoost predicts with it.
     "mlfund.advisor.boosting.BoostedTreesClassifier": "ObjectNode",

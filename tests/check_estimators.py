@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import check_estimator
 
 import mlfund
+from tests.own_modules import Perceptron
 
 NO_SLOPES = np.zeros(32)
 
@@ -27,7 +28,11 @@ def linear_function(x, slopes=NO_SLOPES, offset=0.0):
 
 
 # Arguments of estimators that cannot be made without.
-ARGUMENTS = {"ParametricRegressor": {"function": linear_function}}
+ARGUMENTS = {
+    "NeuralClassifier": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
+    "NeuralRegressor": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
+    "ParametricRegressor": {"function": linear_function},
+}
 
 
 def public_estimators():

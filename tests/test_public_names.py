@@ -29,6 +29,8 @@ def test_public_names_are_pinned():
         "LogisticRegressionCV",
         "MLPClassifier",
         "MLPRegressor",
+        "NeuralClassifier",
+        "NeuralRegressor",
         "ParametricRegressor",
         "TablePreprocessor",
         "advise",

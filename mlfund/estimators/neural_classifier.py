@@ -1,0 +1,316 @@
+"""Any torch module as a classifier: scikit-learn's interface, trained by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import StrOptions
+from torch import nn
+
+from mlfund.estimators import _neural_own_base as own
+from mlfund.estimators._neural_classifier import BaseNeuralClassifier
+from mlfund.optimizers import Optimizer
+from mlfund.schedules import Schedule
+
+
+class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
+    """A torch module of your own as a classifier, binary, multiclass or multilabel.
+
+    The training is that of `MLPClassifier`: the same losses, optimizers, schedules, weights,
+    early stopping, callbacks and devices, but for what says how a perceptron is built.
+    Not scikit-learn's: ``alpha`` is 0 by default, and there is no `solver`.
+
+    Parameters
+    ----------
+    module : class, callable or torch.nn.Module
+        What is trained: a class of modules, a function that returns one, or an instance,
+        of which each `fit` trains a copy that starts from the instance's weights.
+    module_params : dict or None, default=None
+        What the class or function is called with. Each entry is a parameter of the
+        estimator too, ``module_params__hidden`` for instance, also one not given yet.
+        Constructor parameters of these names are taken from the data unless given here:
+        `n_features` (values in a row of X), `input_shape` (shape of a row of X) and
+        `n_outputs` (raw scores: the number of classes or labels, 1 for two
+        classes; 2 for them where `module_output` is not "raw").
+    module_output : {"raw", "proba", "log_proba"}, default="raw"
+        What the module returns: scores before softmax or sigmoid, probabilities, or their
+        logarithms. Shape (n, n_classes), or (n, n_labels) for several labels a row; for
+        two classes (n,) or (n, 1) will do, which stand for the second class.
+    keep_integers : bool, default=False
+        Whether integers in X reach the module as int64, for embeddings; else they become
+        float32.
+    loss : str, Loss, callable or None, default=None
+        What is minimised: a name or an entry of `mlfund.losses` for classes, or
+        ``loss(raw, y) -> Tensor (n,)``; None is the log-loss.
+    alpha : float, default=0.0
+        Strength of the penalty of weights (parameters of two dimensions or more, those of
+        embeddings too), divided by the weight sum of the batch. L2, or as `l1_ratio` says.
+    batch_size : int, "auto" or "fit_device", default="auto"
+        Rows of a mini-batch; "auto" is ``min(200, n)``, "fit_device" lets the device decide.
+    learning_rate_init : float, default=0.001
+        Initial learning rate.
+    max_iter : int, default=200
+        Most epochs.
+    shuffle : bool, default=True
+        Whether each epoch draws a new order of the rows.
+    random_state : int, RandomState instance or None, default=None
+        Source of the initial weights, of the dropout of the module's own, the validation
+        split and the row orders: torch's global generator is seeded from it while the
+        module is built and trained, and put back afterwards.
+    tol : float, default=1e-4
+        Least improvement of loss or score that counts.
+    verbose : bool, default=False
+        Whether to print a line an epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last solution.
+    early_stopping : bool, default=False
+        Whether to stop when the score of validation rows stops improving, and keep the
+        best weights. Without X_val, rows are held out.
+    validation_fraction : float, default=0.1
+        Share of the rows held out, stratified by class.
+    n_iter_no_change : int or inf, default=10
+        Epochs without an improvement of `tol` that are borne.
+    optimizer : str, Optimizer or None, default=None
+        Name in `mlfund.optimizers.OPTIMIZERS`, or an instance; None is "adam".
+    schedule : str, Schedule or None, default=None
+        Name in `mlfund.schedules.SCHEDULES`, or an instance; it multiplies
+        `learning_rate_init` at every step. None is constant.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, multiplied with `sample_weight`.
+    weight_decay : float or None, default=None
+        Decoupled decay: weights shrink by ``learning rate * weight_decay`` a step,
+        beside the gradient (`alpha` acts through it).
+    validation_split : cv splitter, iterable of (train, test), int or None, default=None
+        Which rows are held out, in place of `validation_fraction`: the test rows of the
+        last split, which for `TimeSeriesSplit` is the one with the most rows to train on.
+        A splitter of groups takes the `groups` of `fit`. Without `early_stopping` the
+        rows are scored and nothing else.
+    scoring : str, callable or None, default=None
+        Score of the validation rows, higher is better: "loss" (the negative loss), a name
+        that `sklearn.metrics.get_scorer` knows, or ``scorer(estimator, X, y)``; None is
+        the accuracy.
+    device : {"cpu", "cuda", "cuda:N", "mps", "auto"} or None, default=None
+        Where to train; None is the CPU. `predict` runs where `module_` is: there after
+        `fit`, on the CPU after loading.
+    precision : {"input", "float64", "float32", "bf16", "mixed", "auto"} or None, default=None
+        None and "input" compute in the dtype of X, in float32 for integers. "bf16"
+        multiplies in bfloat16 over float32 weights, "mixed" does where the device has the
+        units for it, "auto" where that also pays; both fall back to float32.
+    callbacks : list of skorch callbacks or None, default=None
+        Told of every epoch, and of every batch if they look at batches.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    module_ : torch.nn.Module
+        The trained module, in evaluation mode; an ordinary one, the estimator's own.
+    input_shape_ : tuple of int
+        Shape of a row of X.
+    n_outputs_ : int
+        Raw scores of a row.
+    loss_ : float
+        Last loss of the training, penalty included.
+    best_loss_ : float or None
+        Smallest loss of an epoch; None with `early_stopping`.
+    loss_curve_ : list of float
+        Mean loss of every epoch.
+    validation_scores_ : list of float or None
+        Score of the validation rows for every epoch, where there are such rows.
+    best_validation_score_ : float or None
+        The largest of them.
+    t_ : int
+        Rows seen in training.
+    n_iter_ : int
+        Epochs of the last training.
+    history_ : pandas.DataFrame
+        One row an epoch: epoch, train_loss, lr, seconds, and where there are validation
+        rows valid_loss and valid_score.
+    device_ : str
+        Where the training ran.
+    n_features_in_ : int
+        Values in a row of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names that are strings.
+
+    See Also
+    --------
+    NeuralRegressor : The same for real targets.
+    MLPClassifier : A multilayer perceptron that need not be written.
+
+    Notes
+    -----
+    A row of X may have any shape, which the module sees: (channels, height, width) for an
+    image. Sparse X of two dimensions reaches it dense, batch by batch. A first pass over a
+    few rows, in evaluation mode, checks the module before the training; lazy layers draw
+    their weights there. Batch normalisation and dropout of the module's own are off in
+    `predict`, which takes as many rows at once as that pass showed to be safe.
+
+    A fitted estimator is pickled as the arrays of its module's weights, and the class or
+    function by import path: it needs that path when it is loaded, and no GPU. `clone`
+    copies an instance given as `module`, so that no two estimators share weights.
+
+    Ctrl-C is raised again and leaves the estimator unfitted, or as it was under
+    `warm_start` and `partial_fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from mlfund import NeuralClassifier
+    >>> class Net(nn.Module):
+    ...     def __init__(self, n_features, n_outputs, hidden=16):
+    ...         super().__init__()
+    ...         self.hidden = nn.Linear(n_features, hidden)
+    ...         self.out = nn.Linear(hidden, n_outputs)
+    ...
+    ...     def forward(self, X):
+    ...         return self.out(nn.functional.gelu(self.hidden(X)))
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2)).astype(np.float32)
+    >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "other")
+    >>> model = NeuralClassifier(Net, module_params={"hidden": 32}, random_state=0)
+    >>> model = model.set_params(learning_rate_init=0.03, n_iter_no_change=20)
+    >>> model.fit(X, y).score(X, y) > 0.95
+    True
+    >>> model.predict_proba(X[:3]).shape
+    (3, 2)
+    >>> sum(p.numel() for p in model.module_.parameters())
+    129
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **own.CONSTRAINTS,
+        "module_output": [StrOptions({"raw", "proba", "log_proba"})],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        module: type[nn.Module] | Callable[..., nn.Module] | nn.Module,
+        *,
+        module_params: dict[str, Any] | None = None,
+        module_output: str = "raw",
+        keep_integers: bool = False,
+        loss: Any = None,
+        alpha: float = 0.0,
+        batch_size: int | str = "auto",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: float = 10,
+        optimizer: str | Optimizer | None = None,
+        schedule: str | Schedule | None = None,
+        class_weight: Any = None,
+        weight_decay: float | None = None,
+        validation_split: Any = None,
+        scoring: Any = None,
+        device: str | torch.device | None = None,
+        precision: str | None = None,
+        callbacks: Sequence[Any] | None = None,
+    ) -> None:
+        self.module = module
+        self.module_params = module_params
+        self.module_output = module_output
+        self.keep_integers = keep_integers
+        self.loss = loss
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.class_weight = class_weight
+        self.weight_decay = weight_decay
+        self.validation_split = validation_split
+        self.scoring = scoring
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> NeuralClassifier:
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d) or array-like of shape (n, ...)
+            Features.
+        y : array-like of shape (n,) or (n, n_labels)
+            Class labels, or 0/1 indicators of several labels.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the rows, at least 0.
+        X_val, y_val : array-like, optional
+            Rows to validate on after each epoch, shaped as X and y. With
+            `early_stopping` they take the place of rows held out of X. In a pipeline,
+            ``Pipeline(..., transform_input=["X_val"])`` transforms X_val as it does X.
+        sample_weight_val : array-like of shape (n_val,), optional
+            Their weights, at least 0.
+        groups : array-like of shape (n,), optional
+            Where rows are held out, all rows of a group are, or none of it.
+
+        Returns
+        -------
+        NeuralClassifier
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If parameters contradict each other, the module cannot be built or does not
+            return what the targets need, the data do not fit, or the training diverged
+            in its first epoch.
+        """
+        validation = (X_val, y_val, sample_weight_val)
+        fitted: NeuralClassifier = self._fit(
+            X, y, sample_weight, incremental=False, validation=validation, groups=groups
+        )
+        return fitted
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+    ) -> NeuralClassifier:
+        """Train one epoch on X and y, from where the last call left off.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        classes : array-like of shape (n_classes,), optional
+            All classes that will ever come; needed in the first call.
+
+        Returns
+        -------
+        NeuralClassifier
+            The estimator itself.
+        """
+        fitted: NeuralClassifier = self._fit_one_epoch(X, y, sample_weight, classes)
+        return fitted
