@@ -164,7 +164,7 @@ class StopOnPlateau(Callback):
     def on_train_begin(self, net: Engine, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Take the present weights as the best so far."""
         if self.on_score:
-            self._best_weights = net.parameters.snapshot()
+            self._best_weights = net.snapshot()
 
     def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
         """Count stale epochs; stop or lower the learning rate after too many."""
@@ -174,7 +174,7 @@ class StopOnPlateau(Callback):
             self.stale = self.stale + 1 if score < self.best + self.tol else 0
             if score > self.best:
                 self.best = score
-                self._best_weights = net.parameters.snapshot()
+                self._best_weights = net.snapshot()
         else:
             loss = net.history[-1]["train_loss"]
             self.stale = self.stale + 1 if loss > self.best - self.tol else 0

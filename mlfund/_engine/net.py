@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from mlfund._engine.averaging import Averager, batch_norm_layers
 from mlfund._engine.batches import Batches
 from mlfund._engine.data import Batch, DeviceRows
 from mlfund._engine.epoch import EpochLosses
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, FlatParameters
 from mlfund._engine.step import Accumulated, Differentiate, Penalised, Transform, transformed
+from mlfund.averaging import Averaging
 from mlfund.penalties import Penalty
 
 PER_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -102,6 +104,8 @@ class Engine(NeuralNet):
         ``(batch, generator) -> batch``: augment the training batches, in turn.
     generator : torch.Generator, optional
         What the transforms draw from; torch's global one when None.
+    averaging : Averaging, optional
+        An average of the weights that is evaluated, and kept, in their place.
     callbacks : sequence of skorch callbacks
         In the order in which they are told.
     autocast : torch.dtype, optional
@@ -133,6 +137,7 @@ class Engine(NeuralNet):
         accumulation_steps: int = 1,
         transforms: Sequence[Transform] = (),
         generator: torch.Generator | None = None,
+        averaging: Averaging | None = None,
         callbacks: Sequence[Callback] = (),
         autocast: torch.dtype | None = None,
         device: torch.device | str = "cpu",
@@ -167,6 +172,10 @@ class Engine(NeuralNet):
         self.accumulation_steps = accumulation_steps
         self.transforms = list(transforms)
         self.generator = generator
+        self.averaging: Averager | None = None
+        if averaging is not None:
+            self.averaging = Averager(averaging)
+            self.after_step.append(HostRule(self.averaging.after_step))
         self.autocast = autocast
         self.n_steps_ = 0
         self.stop_reason_: str | None = None
@@ -192,6 +201,8 @@ class Engine(NeuralNet):
             self.initialize()
             self.parameters.watch_buffers(self.module_)
         self.stop_reason_ = None
+        if self.averaging is not None:
+            self.averaging.begin(self, X)
         self.notify("on_train_begin", X=X, y=y)
         self._prepare_step()
         try:
@@ -199,8 +210,22 @@ class Engine(NeuralNet):
             self.fit_loop(X, y, epochs=self.max_epochs - len(self.history), **fit_params)
         except StopTraining as stop:
             self.stop_reason_ = str(stop)
+        if self.averaging is not None:
+            self.averaging.publish()
         self.notify("on_train_end", X=X, y=y)
+        if self.averaging is not None:
+            # A callback may have gone back to the weights of an earlier epoch.
+            self.averaging.estimate_statistics()
         return self
+
+    def snapshot(self) -> Tensor:
+        """Return a copy of the weights that the training would end with now.
+
+        `parameters.restore` takes it back; it is the average where there is one.
+        """
+        if self.averaging is not None:
+            return self.averaging.snapshot()
+        return self.parameters.snapshot()
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Tell all callbacks; a stop that one asks for waits until all were told."""
@@ -264,6 +289,21 @@ class Engine(NeuralNet):
         """Run one epoch over `iterator` and record its mean loss in the history."""
         if iterator is None:
             return
+        if training:
+            self._run_epoch(iterator, True, prefix, step_fn)
+            if self.averaging is not None:
+                self.averaging.after_epoch(self)
+            return
+        with nullcontext() if self.averaging is None else self.averaging.in_place():
+            self._run_epoch(iterator, False, prefix, step_fn)
+
+    def _run_epoch(
+        self,
+        iterator: Batches,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Tensor]],
+    ) -> None:
         self._set_training(training)
         eager = self._eager
         if training and not eager:
@@ -272,7 +312,7 @@ class Engine(NeuralNet):
         for batch in iterator:
             if eager:
                 self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **fit_params)
+            step = step_fn(batch)
             if batch.closes:
                 losses.add(batch, step["loss"], step.get("penalty"))
             if not training:
@@ -350,7 +390,7 @@ class Engine(NeuralNet):
 
 def has_batch_statistics(module: nn.Module) -> bool:
     """Say whether a layer normalises by the statistics of the batch."""
-    return any(isinstance(layer, _BatchNorm) for layer in module.modules())
+    return bool(batch_norm_layers(module))
 
 
 def _validation_rows(module: nn.Module, batch_size: int) -> int:
