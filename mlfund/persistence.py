@@ -220,13 +220,17 @@ def _import_path(item: Any) -> str:
 @functools.cache
 def _reviewed() -> dict[str, str]:
     """Return each reviewed type with the one way skops may build it."""
-    from mlfund import initializers, losses, optimizers, penalties, schedules
+    from mlfund import averaging, initializers, losses, optimizers, penalties, schedules
+    from mlfund.nets import activations, normalisation
 
     # Entries of the vocabulary, which parameters may hold: frozen records of a few numbers,
     # as a test makes sure. Taken from the tables, so that a new row is here by itself.
     entries = [
+        *activations.ACTIVATIONS.values(),
+        *averaging.AVERAGINGS.values(),
         *initializers.INITIALIZERS.values(),
         *losses.LOSSES.values(),
+        *normalisation.NORMALIZATIONS.values(),
         *optimizers.OPTIMIZERS.values(),
         *penalties.PENALTIES.values(),
         *schedules.SCHEDULES.values(),

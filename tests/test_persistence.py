@@ -38,6 +38,7 @@ from mlfund import (
     schedules,
 )
 from mlfund.advisor.candidates import CANDIDATES, Setting
+from mlfund.nets import activations, normalisation
 from mlfund.persistence import (
     PersistenceError,
     UntrustedTypeError,
@@ -138,8 +139,10 @@ def test_the_reviewed_list_has_no_duplicates_and_every_name_exists():
 
 def test_the_vocabulary_holds_plain_numbers_only_and_is_trusted():
     tables = [
+        activations.ACTIVATIONS,
         initializers.INITIALIZERS,
         losses.LOSSES,
+        normalisation.NORMALIZATIONS,
         optimizers.OPTIMIZERS,
         penalties.PENALTIES,
         schedules.SCHEDULES,

@@ -204,9 +204,8 @@ class LeakyReLU(Activation):
         return functional.leaky_relu_(z, self.slope)
 
     def backward_(self, delta: Tensor, kept: Tensor) -> None:
-        torch.ops.aten.leaky_relu_backward.grad_input(
-            delta, kept, self.slope, True, grad_input=delta
-        )
+        backward = torch.ops.aten.leaky_relu_backward.grad_input
+        backward(delta, kept, self.slope, True, grad_input=delta)
 
     def numpy_(self, z: np.ndarray, slope: np.ndarray | None = None) -> None:
         np.multiply(z, self.slope, out=z, where=z < 0)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mlfund._check import check_choice
 from mlfund.nets.activations import Activation, get_activation
 from mlfund.nets.backprop import Backprop, LossGradient
-from mlfund.nets.norm_layers import NormLayer
+from mlfund.nets.norm_layers import arrays_of, load_arrays
 from mlfund.nets.norm_stages import normalisation_stage
 from mlfund.nets.normalisation import Normalization, get_normalization
 from mlfund.nets.stages import Dropout, Stage, activation_stage
@@ -98,8 +98,9 @@ class MLP(nn.Module):
     def _add_layers(self, hidden: list[int], states: Sequence[Mapping[str, np.ndarray]]) -> None:
         """Add what hidden layers have beside weights and biases."""
         for n_units, bias, state in zip(hidden, self.biases[:-1], states, strict=True):
-            norm = self.normalization.module(n_units, dtype=bias.dtype, state=state)
+            norm = self.normalization.module(n_units, bias.dtype)
             if norm is not None:
+                load_arrays(norm, state)
                 self.norms.append(norm)
             if self.activation.learned:
                 start = np.full(n_units, getattr(self.activation, "slope", 0.0))
@@ -149,14 +150,19 @@ class MLP(nn.Module):
 
     def _bend(self, z: Tensor, layer: int, shares: Tensor | None) -> Tensor:
         """Return what a hidden layer makes of its product."""
-        norm = self.norms[layer] if self.norms else None
-        if norm is not None and self.normalize_first:
-            z = norm(z, shares)
+        if self.normalize_first:
+            z = self._normalize(z, layer, shares)
         z = self.activation.forward(z, self.slopes[layer] if self.slopes else None)
-        if norm is not None and not self.normalize_first:
-            z = norm(z, shares)
+        if not self.normalize_first:
+            z = self._normalize(z, layer, shares)
         mask = self.keep_mask(z, layer)
         return z if mask is None else z * mask
+
+    def _normalize(self, z: Tensor, layer: int, shares: Tensor | None) -> Tensor:
+        if not self.norms:
+            return z
+        norm, z = self.norms[layer], z.to(self.biases[layer].dtype)
+        return norm(z, shares) if self.takes_weight else norm(z)
 
     def stages(self) -> list[list[Stage]]:
         """Return what `_bend` does as stages without autograd, a list a hidden layer."""
@@ -166,9 +172,8 @@ class MLP(nn.Module):
         slope = self.slopes[layer] if self.slopes else None
         stages: list[Stage] = [activation_stage(self.activation, slope)]
         if self.norms:
-            norm = self.norms[layer]
-            assert isinstance(norm, NormLayer)
-            stages.insert(0 if self.normalize_first else 1, normalisation_stage(norm))
+            norm = normalisation_stage(self.norms[layer])
+            stages.insert(0 if self.normalize_first else 1, norm)
         if self.dropout[layer]:
             stages.append(Dropout(partial(self.keep_mask, layer=layer)))
         return stages
@@ -194,8 +199,7 @@ class MLP(nn.Module):
         """
         states: list[dict[str, np.ndarray]] = [{} for _ in self.weights[:-1]]
         for state, norm in zip(states, self.norms, strict=False):
-            assert isinstance(norm, NormLayer)
-            state.update(norm.arrays())
+            state.update(arrays_of(norm))
         for state, slope in zip(states, self.slopes, strict=False):
             state["slope"] = slope.detach().cpu().numpy().copy()
         return states

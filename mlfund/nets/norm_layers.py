@@ -1,4 +1,4 @@
-"""Torch modules of the normalisations of `mlfund.nets.normalisation`."""
+"""Torch modules of the normalisations, and their arrays for prediction without torch."""
 
 from __future__ import annotations
 
@@ -7,34 +7,29 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+# Names of `mlfund.nets.normalisation` for what torch's modules hold.
+_ARRAYS = {
+    "scale": "weight",
+    "shift": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+    "n_batches": "num_batches_tracked",
+}
 
 
-class NormLayer(nn.Module):
-    """A normalisation with a scale and a shift for each unit, or without.
+class BatchNorm(nn.BatchNorm1d):
+    """Each unit standardised over the rows of the batch.
 
-    Parameters
-    ----------
-    n_units : int
-        Width of the layer.
-    eps : float
-        Added to variances.
-    learned : bool
-        Whether it has a scale and a shift.
-    dtype : torch.dtype, optional
-        Of parameters and statistics, which inputs are converted to.
+    It heeds row weights, averages the first batches alike, keeps the biased variance and
+    takes a batch of one row, see `mlfund.nets.normalisation.BatchNormalization`; in all
+    else it is `torch.nn.BatchNorm1d`.
     """
 
-    def __init__(
-        self, n_units: int, *, eps: float, learned: bool, dtype: torch.dtype | None
-    ) -> None:
-        super().__init__()
-        self.n_units = n_units
-        self.eps = eps
-        self.learned = learned
-        if learned:
-            self.scale = nn.Parameter(torch.ones(n_units, dtype=dtype))
-            self.shift = nn.Parameter(torch.zeros(n_units, dtype=dtype))
+    # Always there, which the base class leaves open.
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def forward(self, z: Tensor, shares: Tensor | None = None) -> Tensor:
         """Return `z`, shape (rows, units), normalised; differentiable.
@@ -43,65 +38,26 @@ class NormLayer(nn.Module):
         ----------
         z : Tensor of shape (rows, units)
         shares : Tensor of shape (rows,), optional
-            Weights of the rows, their sum 1.
+            Weights of the rows, their sum 1; all alike when None.
+
+        Raises
+        ------
+        ValueError
+            If a training begins with a batch of one row.
         """
-        raise NotImplementedError
-
-    @torch.no_grad()
-    def load_arrays(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take parameters and statistics from arrays; those not named stay."""
-        for name, tensor in self._named_arrays():
-            if name in state:
-                tensor.copy_(torch.as_tensor(np.array(state[name])))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return copies of parameters and statistics."""
-        return {name: t.detach().cpu().numpy().copy() for name, t in self._named_arrays()}
-
-    def _named_arrays(self) -> list[tuple[str, Tensor]]:
-        return [*self.named_parameters(), *self.named_buffers()]
-
-
-class BatchNorm(NormLayer):
-    """Each unit standardised over the rows of the batch.
-
-    Unlike `torch.nn.BatchNorm1d` it heeds row weights, averages the first batches alike,
-    and takes a batch of one row (see `mlfund.nets.normalisation.BatchNormalization`).
-
-    Attributes
-    ----------
-    mean, variance : Tensor of shape (n_units,)
-        Averages over batches, for prediction.
-    n_batches : Tensor of shape ()
-        Batches that entered them.
-    """
-
-    mean: Tensor
-    variance: Tensor
-    n_batches: Tensor
-
-    def __init__(
-        self, n_units: int, *, momentum: float, eps: float, dtype: torch.dtype | None = None
-    ) -> None:
-        super().__init__(n_units, eps=eps, learned=True, dtype=dtype)
-        self.momentum = momentum
-        self.register_buffer("mean", torch.zeros(n_units, dtype=dtype))
-        self.register_buffer("variance", torch.ones(n_units, dtype=dtype))
-        # A float, so that its reciprocal is the share of a batch without a conversion.
-        self.register_buffer("n_batches", torch.zeros((), dtype=dtype))
-
-    def forward(self, z: Tensor, shares: Tensor | None = None) -> Tensor:
-        """Return `z` normalised over its rows in training, by the averages after it."""
-        z = z.to(self.scale.dtype)
-        if not self.follows(z):
-            centred, variance = z - self.mean, self.variance
-        else:
-            rows = self.shares_of(z) if shares is None else shares
-            mean = rows @ z
-            centred = z - mean
-            variance = rows @ centred.square()
-            self.track(mean.detach(), variance.detach())
-        return torch.addcmul(self.shift, centred * (variance + self.eps).rsqrt(), self.scale)
+        # Statistics over rows would lose digits in bfloat16.
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.to(self.weight.dtype)
+            if self.follows(z):
+                rows = self.equal_shares(z) if shares is None else shares
+                mean = rows @ z
+                centred = z - mean
+                variance = rows @ centred.square()
+                self.track(mean.detach(), variance.detach())
+            else:
+                centred, variance = z - self.running_mean, self.running_var
+            standard = centred * (variance + self.eps).rsqrt()
+            return torch.addcmul(self.bias, standard, self.weight)
 
     def follows(self, z: Tensor) -> bool:
         """Whether statistics come from the batch `z`: in training, of two rows or more.
@@ -115,57 +71,43 @@ class BatchNorm(NormLayer):
             return False
         if z.shape[0] > 1:
             return True
-        if not bool(self.n_batches):
+        if not bool(self.num_batches_tracked):
             raise ValueError(
                 "Batch normalization cannot start from a batch of one row, which has no spread; "
                 "give batch_size at least 2 rows, or choose normalization='layer'."
             )
         return False
 
-    def shares_of(self, z: Tensor) -> Tensor:
+    @staticmethod
+    def equal_shares(z: Tensor) -> Tensor:
         """Return equal shares of the rows of `z`."""
         return torch.full((z.shape[0],), 1.0 / z.shape[0], dtype=z.dtype, device=z.device)
 
     @torch.no_grad()
     def track(self, mean: Tensor, variance: Tensor) -> None:
         """Let the statistics of a batch enter the averages."""
-        self.n_batches.add_(1)
-        # On the device throughout: a captured step replays it.
-        share = self.n_batches.reciprocal().clamp_min_(self.momentum)
-        self.mean.lerp_(mean, share)
-        self.variance.lerp_(variance, share)
+        self.num_batches_tracked.add_(1)
+        # On the device throughout, so that a captured step counts too.
+        share = self.num_batches_tracked.to(mean.dtype).reciprocal_()
+        if self.momentum is not None:
+            share.clamp_min_(self.momentum)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
 
 
-class RowNorm(NormLayer):
-    """Each row standardised over groups of neighbouring units.
+def arrays_of(layer: nn.Module) -> dict[str, np.ndarray]:
+    """Return copies of what a normalisation holds, as `Normalization.numpy` takes it."""
+    return {name: t.detach().cpu().numpy().copy() for name, t in _tensors(layer).items()}
 
-    Parameters
-    ----------
-    n_units, n_groups : int
-        Width of the layer and the number of its groups.
-    eps, learned, dtype
-        As for `NormLayer`.
-    """
 
-    def __init__(
-        self,
-        n_units: int,
-        n_groups: int,
-        *,
-        eps: float,
-        learned: bool,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(n_units, eps=eps, learned=learned, dtype=dtype)
-        self.n_groups = n_groups
+@torch.no_grad()
+def load_arrays(layer: nn.Module, state: Mapping[str, np.ndarray]) -> None:
+    """Give a normalisation what `arrays_of` returned; what is not named stays."""
+    for name, tensor in _tensors(layer).items():
+        if name in state:
+            tensor.copy_(torch.as_tensor(np.array(state[name])))
 
-    def forward(self, z: Tensor, shares: Tensor | None = None) -> Tensor:
-        """Return `z` with each group of each row standardised."""
-        if not self.learned:
-            return functional.layer_norm(z, (self.n_units,), eps=self.eps)
-        z = z.to(self.scale.dtype)
-        if self.n_groups == 1:
-            return functional.layer_norm(z, (self.n_units,), self.scale, self.shift, self.eps)
-        parts = z.reshape(-1, self.n_units // self.n_groups)
-        standard = functional.layer_norm(parts, parts.shape[1:], eps=self.eps).view_as(z)
-        return torch.addcmul(self.shift, standard, self.scale)
+
+def _tensors(layer: nn.Module) -> dict[str, Tensor]:
+    found = {name: getattr(layer, own, None) for name, own in _ARRAYS.items()}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}

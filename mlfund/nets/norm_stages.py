@@ -8,9 +8,9 @@ graph around them.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mlfund.nets.norm_layers import BatchNorm, NormLayer, RowNorm
+from mlfund.nets.norm_layers import BatchNorm
 from mlfund.nets.stages import Scratch, Stage, gradient_of
 
 
@@ -19,8 +19,8 @@ class BatchNormStage:
 
     def __init__(self, layer: BatchNorm) -> None:
         self._layer = layer
-        self._scale, self._shift = layer.scale.detach(), layer.shift.detach()
-        self._scale_grad, self._shift_grad = gradient_of(layer.scale), gradient_of(layer.shift)
+        self._scale, self._shift = layer.weight.detach(), layer.bias.detach()
+        self._scale_grad, self._shift_grad = gradient_of(layer.weight), gradient_of(layer.bias)
         self._standard, self._product, self._out = Scratch(), Scratch(), Scratch()
         self._equal: Tensor | None = None
 
@@ -38,8 +38,8 @@ class BatchNormStage:
             variance = torch.mv(product.t(), rows)
             layer.track(mean, variance)
         else:
-            variance = layer.variance
-            torch.sub(z, layer.mean, out=standard)
+            variance = layer.running_var
+            torch.sub(z, layer.running_mean, out=standard)
         self._shares = shares
         self._inverse = (variance + layer.eps).rsqrt_()
         standard.mul_(self._inverse)
@@ -69,23 +69,25 @@ class BatchNormStage:
 
     def _equal_shares(self, z: Tensor) -> Tensor:
         if self._equal is None or len(self._equal) != len(z):
-            self._equal = self._layer.shares_of(z)
+            self._equal = self._layer.equal_shares(z)
         return self._equal
 
 
 class RowNormStage:
     """Layer, group or instance normalisation by torch's kernel; keeps its input."""
 
-    def __init__(self, layer: RowNorm) -> None:
-        self._width = (layer.n_units // layer.n_groups,)
+    def __init__(self, layer: nn.LayerNorm | nn.GroupNorm) -> None:
         self._eps = layer.eps
-        self._scale: Tensor | None = None
-        self._shift: Tensor | None = None
-        self._scale_grad = self._shift_grad = None
-        if layer.learned:
-            self._scale, self._shift = layer.scale.detach(), layer.shift.detach()
-            self._scale_grad, self._shift_grad = gradient_of(layer.scale), gradient_of(layer.shift)
-        self._in_kernel = layer.learned and layer.n_groups == 1
+        self._width: tuple[int, ...]
+        if isinstance(layer, nn.GroupNorm):
+            self._width = (layer.num_channels // layer.num_groups,)
+        else:
+            self._width = layer.normalized_shape
+        self._scale = self._shift = self._scale_grad = self._shift_grad = None
+        if layer.weight is not None:
+            self._scale, self._shift = layer.weight.detach(), layer.bias.detach()
+            self._scale_grad, self._shift_grad = gradient_of(layer.weight), gradient_of(layer.bias)
+        self._in_kernel = isinstance(layer, nn.LayerNorm) and layer.elementwise_affine
         self._ones: Tensor | None = None
         self._product = Scratch()
 
@@ -144,9 +146,9 @@ class RowNormStage:
         return self._ones, self._zeros
 
 
-def normalisation_stage(layer: NormLayer) -> Stage:
+def normalisation_stage(layer: nn.Module) -> Stage:
     """Return the stage of a normalisation module."""
     if isinstance(layer, BatchNorm):
         return BatchNormStage(layer)
-    assert isinstance(layer, RowNorm)
+    assert isinstance(layer, nn.LayerNorm | nn.GroupNorm)
     return RowNormStage(layer)

@@ -35,7 +35,7 @@ from torch import nn
 
 from mlfund._check import check_fraction, check_positive
 from mlfund._entries import Entry, resolve
-from mlfund.nets.norm_layers import BatchNorm, RowNorm
+from mlfund.nets.norm_layers import BatchNorm
 
 # A group of fewer units tells little about their mean and spread (Wu and He 2018).
 UNITS_PER_GROUP = 16
@@ -59,9 +59,7 @@ class Normalization(Entry):
 
     over_rows: ClassVar[bool] = False
 
-    def module(
-        self, n_units: int, *, dtype: torch.dtype | None = None, state: State | None = None
-    ) -> nn.Module | None:
+    def module(self, n_units: int, dtype: torch.dtype | None = None) -> nn.Module | None:
         """Return the torch module for a layer of `n_units`, None for no normalisation.
 
         Parameters
@@ -69,13 +67,19 @@ class Normalization(Entry):
         n_units : int
         dtype : torch.dtype, optional
             Of its parameters; torch's default when None.
-        state : mapping of str to ndarray, optional
-            Arrays of an earlier training: scale, shift and what else `numpy` takes.
         """
         raise NotImplementedError
 
     def numpy(self, z: np.ndarray, state: State) -> np.ndarray:
-        """Return `z`, shape (n, units), normalised as in prediction; may overwrite it."""
+        """Return `z`, shape (n, units), normalised as in prediction; may overwrite it.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, units)
+        state : mapping of str to ndarray
+            What `mlfund.nets.norm_layers.arrays_of` tells of the trained module: scale
+            and shift, and the mean and variance of "batch".
+        """
         raise NotImplementedError
 
 
@@ -85,9 +89,7 @@ class NoNormalization(Normalization):
 
     name: ClassVar[str] = "none"
 
-    def module(
-        self, n_units: int, *, dtype: torch.dtype | None = None, state: State | None = None
-    ) -> None:
+    def module(self, n_units: int, dtype: torch.dtype | None = None) -> None:
         """Return None."""
 
     def numpy(self, z: np.ndarray, state: State) -> np.ndarray:
@@ -128,13 +130,9 @@ class BatchNormalization(Normalization):
         check_fraction("momentum", self.momentum)
         check_positive("eps", self.eps)
 
-    def module(
-        self, n_units: int, *, dtype: torch.dtype | None = None, state: State | None = None
-    ) -> nn.Module:
+    def module(self, n_units: int, dtype: torch.dtype | None = None) -> nn.Module:
         """Return the torch module for a layer of `n_units`."""
-        layer = BatchNorm(n_units, momentum=self.momentum, eps=self.eps, dtype=dtype)
-        layer.load_arrays(state or {})
-        return layer
+        return BatchNorm(n_units, eps=self.eps, momentum=self.momentum, dtype=dtype)
 
     def numpy(self, z: np.ndarray, state: State) -> np.ndarray:
         """Overwrite `z` with the averages' standardisation, scaled and shifted."""
@@ -158,14 +156,12 @@ class _OverUnits(Normalization):
         """Return the number of groups that a layer of `n_units` is cut into."""
         return 1
 
-    def module(
-        self, n_units: int, *, dtype: torch.dtype | None = None, state: State | None = None
-    ) -> nn.Module:
+    def module(self, n_units: int, dtype: torch.dtype | None = None) -> nn.Module:
         """Return the torch module for a layer of `n_units`."""
         groups = self.groups_of(n_units)
-        layer = RowNorm(n_units, groups, eps=self.eps, learned=self.learned, dtype=dtype)
-        layer.load_arrays(state or {})
-        return layer
+        if groups > 1:
+            return nn.GroupNorm(groups, n_units, self.eps, self.learned, dtype=dtype)
+        return nn.LayerNorm(n_units, self.eps, self.learned, dtype=dtype)
 
     def numpy(self, z: np.ndarray, state: State) -> np.ndarray:
         """Standardise the groups of each row, then scale and shift."""
