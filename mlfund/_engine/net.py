@@ -15,6 +15,7 @@ from mlfund._engine.averaging import Averager, batch_norm_layers
 from mlfund._engine.batches import Batches
 from mlfund._engine.data import Batch, DeviceRows
 from mlfund._engine.epoch import EpochLosses
+from mlfund._engine.norms import NormTracker
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, FlatParameters
 from mlfund._engine.step import Accumulated, Differentiate, Penalised, Transform, transformed
@@ -106,6 +107,9 @@ class Engine(NeuralNet):
         What the transforms draw from; torch's global one when None.
     averaging : Averaging, optional
         An average of the weights that is evaluated, and kept, in their place.
+    track_norms : bool, optional
+        Whether `gradient_norm` and `update_norm` of an epoch are the root mean square
+        over all its steps; None measures the first step alone, False none.
     callbacks : sequence of skorch callbacks
         In the order in which they are told.
     autocast : torch.dtype, optional
@@ -138,6 +142,7 @@ class Engine(NeuralNet):
         transforms: Sequence[Transform] = (),
         generator: torch.Generator | None = None,
         averaging: Averaging | None = None,
+        track_norms: bool | None = None,
         callbacks: Sequence[Callback] = (),
         autocast: torch.dtype | None = None,
         device: torch.device | str = "cpu",
@@ -175,13 +180,16 @@ class Engine(NeuralNet):
         self.averaging: Averager | None = None
         if averaging is not None:
             self.averaging = Averager(averaging)
-            self.after_step.append(HostRule(self.averaging.after_step))
+        self.track_norms = track_norms
         self.autocast = autocast
         self.n_steps_ = 0
         self.stop_reason_: str | None = None
         self._eager = True
         self._differentiate: Differentiate = self._autograd
         self._penalise: Penalised | None = None
+        self._norms: NormTracker | None = None
+        self._before: list[StepRule] = []
+        self._after: list[StepRule] = []
 
     @property
     def parameters(self) -> FlatParameters:
@@ -254,7 +262,7 @@ class Engine(NeuralNet):
         if not batch.closes:
             return self.train_step_single(batch, **fit_params)
         step: dict[str, Tensor] = super().train_step(batch, **fit_params)
-        for rule in self.after_step:
+        for rule in self._after:
             rule(self)
         return step
 
@@ -268,14 +276,14 @@ class Engine(NeuralNet):
             step["penalty"] = self._penalise(batch.step_total)
         self.parameters.publish_gradient()
         self.n_steps_ += 1
-        for rule in self.rules:
+        for rule in self._before:
             rule(self)
         return step
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Return objective and raw scores of a batch in evaluation mode."""
         with torch.no_grad():
-            raw = self._forward(batch[0])
+            raw = self._forward(batch)
             return {"loss": self.criterion_(raw, batch), "y_pred": raw}
 
     def run_single_epoch(
@@ -293,6 +301,8 @@ class Engine(NeuralNet):
             self._run_epoch(iterator, True, prefix, step_fn)
             if self.averaging is not None:
                 self.averaging.after_epoch(self)
+            if self._norms is not None:
+                self._norms.after_epoch(self)
             return
         with nullcontext() if self.averaging is None else self.averaging.in_place():
             self._run_epoch(iterator, False, prefix, step_fn)
@@ -339,28 +349,41 @@ class Engine(NeuralNet):
         self._differentiate = differentiate
         penalty = self.penalty
         self._penalise = None if penalty is None else Penalised(penalty, self.parameters)
+        self._before, self._after = list(self.rules), list(self.after_step)
+        if self.track_norms is not False:
+            self._norms = NormTracker(every_step=bool(self.track_norms))
+            self._before.insert(0, self._norms.before_step)
+            self._after.append(self._norms.after_step)
+        if self.averaging is not None:
+            self._after.append(HostRule(self.averaging.after_step))
 
     def _lean_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         step = self.train_step_single(batch, **fit_params)
         if batch.closes:
             self.optimizer_.step()
-            for rule in self.after_step:
+            for rule in self._after:
                 rule(self)
         return step
 
     def _zero_grad_optimizer(self, set_to_none: bool | None = None) -> None:
         """Do nothing: each gradient is overwritten, and its memory belongs to `parameters`."""
 
-    def _forward(self, X: Tensor) -> Tensor:
+    def _forward(self, batch: Batch) -> Tensor:
         if self.autocast is None:
-            return self.module_(X)
-        with torch.autocast(X.device.type, dtype=self.autocast):
-            raw = self.module_(X)
+            return self._call(batch)
+        with torch.autocast(batch[0].device.type, dtype=self.autocast):
+            raw = self._call(batch)
         return raw.to(self.parameters.flat.dtype)
+
+    def _call(self, batch: Batch) -> Tensor:
+        # Statistics of a weighted batch are weighted.
+        if batch.weight is not None and getattr(self.module_, "takes_weight", False):
+            return self.module_(batch[0], batch.weight)
+        return self.module_(batch[0])
 
     def _autograd(self, batch: Batch) -> tuple[Tensor, Tensor]:
         self.parameters.grad.zero_()
-        raw = self._forward(batch[0])
+        raw = self._forward(batch)
         loss = self.criterion_(raw, batch)
         loss.backward()
         return loss, raw
