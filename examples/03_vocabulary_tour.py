@@ -25,7 +25,7 @@ EPOCHS, BATCH = 8, 64
 LOSS = get_loss("log_loss_binary")
 PENALTY = get_penalty("l2", alpha=0.1)
 # Picked by hand, one an optimizer.
-LEARNING_RATE = {"sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.3}
+LEARNING_RATE = {"sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.3, "muon": 0.3}
 OTHERS_LEARNING_RATE = 0.1
 # adamw is adam with a weight decay of its own, which this objective does not have.
 COMPARED = [name for name in OPTIMIZERS if name != "adamw"]

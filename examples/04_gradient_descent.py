@@ -50,7 +50,8 @@ def main() -> None:
     for name, size in (("batch", "full"), ("mini-batch", 32), ("online", 1)):
         show(name, optimizer="sgd", schedule="constant", batch_size=size)
     print("by optimizer:")
-    for name in OPTIMIZERS:
+    # Muon is left out: it is for the weight matrices of nets.
+    for name in (name for name, entry in OPTIMIZERS.items() if not entry.per_matrix):
         show(name, optimizer=name, schedule="constant", learning_rate_init=0.02)
     print("by schedule, with Adam:")
     for name in SCHEDULES:

@@ -51,6 +51,11 @@ def resolve(concept: str, value: str | E, table: Mapping[str, E], options: Mappi
     """
     entry = value if _fits(value, table) else table[check_choice(concept, value, table)]
     assert isinstance(entry, Entry)
+    return with_options(concept, entry, options)
+
+
+def with_options(concept: str, entry: E, options: Mapping[str, Any]) -> E:
+    """Return an entry with `options` set; raises as `resolve` does."""
     for option in options:
         if option not in entry.option_names():
             _refuse_option(concept, entry, option)

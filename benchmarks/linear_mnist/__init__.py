@@ -104,12 +104,13 @@ def run(quick: bool = False) -> dict:
         data = load(quick)
         X, y = data[:2]
         epochs = QUICK_EPOCHS if quick else EPOCHS
-        rates = {name: best_rate(X, y, name) for name in OPTIMIZERS}
+        names = [name for name, entry in OPTIMIZERS.items() if not entry.per_matrix]
+        rates = {name: best_rate(X, y, name) for name in names}
         optimizers = {
             name: curve(
                 X, y, epochs, optimizer=name, schedule="constant", learning_rate_init=rates[name]
             )
-            for name in OPTIMIZERS
+            for name in names
         }
         schedules = {
             name: curve(

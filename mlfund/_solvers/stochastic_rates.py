@@ -8,13 +8,14 @@ import numpy as np
 
 from mlfund import losses, optimizers
 
-# Adam, AdamW, RMSProp and AdaGrad move every weight by about the learning rate, whatever
+# Adam, AdamW, RMSProp, AdaGrad and Lion move every weight by about the learning rate, whatever
 # the gradient: in standardised columns weights are of the order of 1.
 OF_ADAPTIVE_STEPS: dict[str, float] = {
     "adagrad": 0.1,
     "rmsprop": 0.05,
     "adam": 0.1,
     "adamw": 0.1,
+    "lion": 0.02,
 }
 # Largest second derivative by the raw score; the others have none, or none that is bounded.
 CURVATURE: dict[type, float] = {

@@ -13,6 +13,8 @@ from typing import Any
 
 from mlfund import optimizers
 
+_FAINT = 1e-8
+
 
 class Step:
     """One step of gradient descent; subclasses say how gradients become steps.
@@ -148,6 +150,24 @@ class AdamWStep(AdamStep):
         W *= 1.0 - learning_rate * decay
 
 
+class LionStep(Step):
+    """Every weight moves by the learning rate, by the sign of a momentum."""
+
+    memory = ("momentum",)
+
+    def _decay(self, W: Any, G: Any, learning_rate: float, decay: float) -> None:
+        W *= 1.0 - learning_rate * decay
+
+    def _move(self, V: Any, G: Any, learning_rate: float) -> Any:
+        entry, momentum = self.entry, self.state["momentum"]
+        direction = entry.beta_1 * momentum + (1.0 - entry.beta_1) * G
+        momentum *= entry.beta_2
+        momentum += (1.0 - entry.beta_2) * G
+        V -= learning_rate * self.xp.sign(direction)
+        # Where the direction vanishes, any unit of gradient would move the weight far.
+        return learning_rate / self.xp.clip(abs(direction), _FAINT, None)
+
+
 _STEPS: dict[type, type[Step]] = {
     optimizers.SGD: Step,
     optimizers.Momentum: MomentumStep,
@@ -156,6 +176,7 @@ _STEPS: dict[type, type[Step]] = {
     optimizers.RMSProp: RMSPropStep,
     optimizers.Adam: AdamStep,
     optimizers.AdamW: AdamWStep,
+    optimizers.Lion: LionStep,
 }
 
 
@@ -165,12 +186,13 @@ def make_step(entry: optimizers.Optimizer, V: Any, xp: Any, n_weights: int) -> S
     Raises
     ------
     ValueError
-        If the optimizer is of a class of the user's own.
+        If the optimizer is of a class of the user's own, or one for the matrices of nets.
     """
     rule = _STEPS.get(type(entry))
     if rule is None:
+        known = [name for name, one in optimizers.OPTIMIZERS.items() if type(one) in _STEPS]
         raise ValueError(
             f"solver='sgd' cannot run the optimizer {entry!r} of class {type(entry).__name__}; "
-            f"use one of {', '.join(map(repr, optimizers.OPTIMIZERS))}, or an instance of theirs."
+            f"use one of {', '.join(map(repr, known))}, or an instance of theirs."
         )
     return rule(entry, V, xp, n_weights)

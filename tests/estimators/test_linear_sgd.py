@@ -16,6 +16,8 @@ from mlfund.optimizers import OPTIMIZERS, Adam
 from mlfund.schedules import SCHEDULES, get_schedule
 
 EVER = {"n_iter_no_change": np.inf, "tol": 0.0}
+# Muon is for the matrices of nets.
+LINEAR = [name for name, entry in OPTIMIZERS.items() if not entry.per_matrix]
 
 
 def fit(X, y, sample_weight=None, **options):
@@ -89,7 +91,7 @@ def test_one_step_moves_badly_scaled_columns_by_the_gradient_over_the_variance()
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", LINEAR)
 def test_every_optimizer_goes_with_every_schedule(optimizer, schedule):
     X, y = load_iris(return_X_y=True)
     model = fit(X, y, optimizer=optimizer, schedule=schedule, max_iter=8)
@@ -237,7 +239,7 @@ def test_a_stream_reaches_the_batch_fit():
     assert np.mean(model.loss_curve_[-5:]) < 0.8 * model.loss_curve_[0]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", LINEAR)
 def test_a_stream_goes_on_through_a_pickle(optimizer):
     plain = LogisticRegression(solver="sgd", optimizer=optimizer, schedule="linear_warmup")
     carried = clone(plain)
@@ -247,7 +249,7 @@ def test_a_stream_goes_on_through_a_pickle(optimizer):
     np.testing.assert_array_equal(plain.coef_, carried.coef_)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", LINEAR)
 def test_two_calls_are_one_call_with_both_chunks(optimizer):
     """Without a penalty and with the same columns, only the boundaries of batches count."""
     X, y = next(chunks(1, rows=128))

@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
-from mlfund.optimizers import OPTIMIZERS, get_optimizer, set_learning_rate
+from mlfund.optimizers import OPTIMIZERS, TorchOptimizer, get_optimizer, set_learning_rate
+from mlfund.optimizers._muon import orthogonalised
 
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 STEPS = 50
@@ -71,6 +72,28 @@ def moments(g, memory, t):
     return memory["mean"] / (1 - 0.9**t) / (corrected + 1e-8)
 
 
+def sign_of_momentum(g, memory, t):
+    before = memory.get("mean", 0.0)
+    memory["mean"] = 0.99 * before + 0.01 * g
+    return np.sign(0.9 * before + 0.1 * g)
+
+
+def quintic(s):
+    return 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+
+
+def orthogonal_momentum(g, memory, t):
+    """Muon by a singular value decomposition: the quintic acts on singular values."""
+    if g.ndim == 1:
+        return moments(g, memory, t)
+    memory["mean"] = 0.95 * memory.get("mean", 0.0) + 0.05 * g
+    U, s, V = np.linalg.svd(0.95 * memory["mean"] + 0.05 * g, full_matrices=False)
+    s = s / np.linalg.norm(s)
+    for _ in range(5):
+        s = quintic(s)
+    return 0.2 * np.sqrt(max(g.shape)) * (U * s) @ V
+
+
 TEXTBOOK = {
     "sgd": lambda g, memory, t: g,
     "momentum": heavy_ball,
@@ -79,7 +102,12 @@ TEXTBOOK = {
     "rmsprop": mean_squares,
     "adam": moments,
     "adamw": moments,
+    "lion": sign_of_momentum,
+    "muon": orthogonal_momentum,
 }
+# Those whose steps are torch's own.
+OF_TORCH = {name: one for name, one in OPTIMIZERS.items() if name not in ("lion", "muon")}
+every_one_of_torch = pytest.mark.parametrize("optimizer", OF_TORCH.values(), ids=OF_TORCH)
 
 
 def reference(name, w, grads, lr=0.05):
@@ -102,7 +130,7 @@ def test_steps_are_those_of_the_textbook(optimizer):
     assert_same_path(ours, list(zip(*paths, strict=True)))
 
 
-@every_optimizer
+@every_one_of_torch
 @pytest.mark.parametrize("implementation", ["foreach", "one by one"])
 def test_steps_are_those_of_torch_in_its_other_implementations(optimizer, implementation):
     arguments = optimizer._torch_arguments() | {"foreach": implementation == "foreach"}
@@ -111,14 +139,14 @@ def test_steps_are_those_of_torch_in_its_other_implementations(optimizer, implem
     assert_same_path(ours, theirs)
 
 
-@every_optimizer
+@every_one_of_torch
 def test_the_fastest_implementation_is_chosen_on_the_cpu(optimizer):
     built = optimizer.build([torch.nn.Parameter(torch.zeros(2))], 0.1)
     fused = built.defaults.get("fused")
     assert fused if optimizer.name != "rmsprop" else built.defaults["foreach"]
 
 
-@every_optimizer
+@every_one_of_torch
 def test_weights_on_a_device_without_the_fused_step_fall_back(optimizer):
     meta = torch.nn.Parameter(torch.zeros(2, device="meta"))
     assert optimizer.build([meta], 0.1).defaults["foreach"]
@@ -129,7 +157,7 @@ def test_a_convex_quadratic_is_minimised(optimizer):
     scale = torch.tensor([1.0, 3.0, 10.0]).double()
     goal = torch.tensor([1.0, -2.0, 0.5]).double()
     w = torch.nn.Parameter(torch.zeros(3).double())
-    rate = {"adagrad": 1.0, "sgd": 0.1}.get(optimizer.name, 0.05)
+    rate = {"adagrad": 1.0, "sgd": 0.1, "lion": 0.02}.get(optimizer.name, 0.05)
     entry = replace(optimizer, weight_decay=0.0)
     built = entry.build([w], rate)
     for step in range(800):
@@ -141,7 +169,7 @@ def test_a_convex_quadratic_is_minimised(optimizer):
     torch.testing.assert_close(w.detach(), goal, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])
+@pytest.mark.parametrize("name", [n for n, one in OPTIMIZERS.items() if not one.decoupled])
 def test_weight_decay_is_a_gradient_of_l2(name):
     decayed = run(lambda params: get_optimizer(name, weight_decay=0.1).build(params, 0.05))
     params = [torch.nn.Parameter(torch.tensor(value)) for value in start()]
@@ -151,6 +179,163 @@ def test_weight_decay_is_a_gradient_of_l2(name):
             parameter.grad = torch.tensor(grad) + 0.1 * parameter.detach()
         built.step()
     assert_same_path(decayed[-1:], [[p.detach() for p in params]])
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "muon"])
+def test_decoupled_decay_shrinks_the_weights_apart_from_the_gradient(name):
+    assert OPTIMIZERS[name].decoupled
+    params = [torch.nn.Parameter(torch.tensor(value)) for value in start()]
+    built = get_optimizer(name, weight_decay=0.1).build(params, 0.05)
+    for parameter in params:
+        parameter.grad = torch.zeros_like(parameter)
+    built.step()
+    # Muon's vectors do not decay.
+    shrunk = [0.995, 1.0] if name == "muon" else [0.995, 0.995]
+    for parameter, value, factor in zip(params, start(), shrunk, strict=True):
+        np.testing.assert_allclose(parameter.detach(), factor * value, rtol=1e-12)
+
+
+@every_optimizer
+@pytest.mark.parametrize("layout", ["contiguous", "transposed"])
+def test_a_flat_vector_does_as_well_unless_declared(optimizer, layout):
+    """As the engine gives it: all weights in one, or matrices as views of it."""
+    together = [[np.concatenate([g.ravel() for g in grads])] for grads in gradients()]
+    whole = np.concatenate([value.ravel() for value in start()])
+    flat = torch.nn.Parameter(torch.tensor(whole))
+    if optimizer.per_matrix:
+        matrix = flat.detach()[:12].view(3, 4)
+        given = [torch.nn.Parameter(matrix), torch.nn.Parameter(flat.detach()[12:])]
+    else:
+        given = [flat]
+    built = optimizer.build(given, 0.05)
+    for (gradient,) in together:
+        whole = torch.tensor(gradient)
+        parts = [whole] if len(given) == 1 else [whole[:12].view(3, 4), whole[12:]]
+        if layout == "transposed" and optimizer.per_matrix:
+            parts[0] = parts[0].T.contiguous().T
+        for parameter, part in zip(given, parts, strict=True):
+            parameter.grad = part
+        built.step()
+    apart = run(lambda params: optimizer.build(params, 0.05))[-1]
+    expected = np.concatenate([np.asarray(value).ravel() for value in apart])
+    np.testing.assert_allclose(flat.detach(), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (3, 6), (5, 5), (2, 3, 4)])
+def test_muon_is_that_of_torch_but_for_the_precision(shape, monkeypatch):
+    """torch computes the iteration in bfloat16; with ours in its place all else is the same."""
+    theirs = pytest.importorskip("torch.optim._muon")
+    monkeypatch.setattr(
+        theirs, "_zeropower_via_newtonschulz", lambda g, c, steps, eps: orthogonalised(g, steps)
+    )
+    rng = np.random.default_rng(0)
+    start, flat = rng.normal(size=shape), (shape[0], -1)
+    ours = torch.nn.Parameter(torch.tensor(start))
+    other = torch.nn.Parameter(torch.tensor(start).reshape(flat))
+    mine = get_optimizer("muon", weight_decay=0.1).build([ours], 0.02)
+    torchs = torch.optim.Muon([other], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(STEPS):
+        gradient = torch.tensor(rng.normal(size=shape))
+        ours.grad, other.grad = gradient, gradient.reshape(flat)
+        mine.step()
+        torchs.step()
+    np.testing.assert_allclose(ours.detach().reshape(flat), other.detach(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(40, 10), (10, 40), (30, 30)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_orthogonalised_has_singular_values_near_one_and_the_same_directions(shape, dtype):
+    matrix = torch.tensor(np.random.default_rng(0).normal(size=shape), dtype=dtype)
+    U, s, V = torch.linalg.svd(matrix, full_matrices=False)
+    found = orthogonalised(matrix, 5)
+    values = torch.diag(U.T @ found @ V.T)
+    kept = s > 0.05 * s.max()
+    assert ((values[kept] > 0.65) & (values[kept] < 1.25)).all()
+    rest = U.T @ found @ V.T - torch.diag(values)
+    assert rest.abs().max() < 1e-5
+    assert (orthogonalised(torch.zeros(3, 2), 5) == 0).all()
+
+
+def test_muon_minimises_a_matrix_regression_whose_rare_direction_is_faint():
+    rng = np.random.default_rng(0)
+    goal = torch.tensor(rng.normal(size=(4, 6)))
+    scale = torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 0.03]).double()
+    w = torch.nn.Parameter(torch.zeros(4, 6).double())
+    built = OPTIMIZERS["muon"].build([w], 0.1)
+    for step in range(400):
+        set_learning_rate(built, 0.1 * (1 - step / 400))
+        built.zero_grad()
+        (((w - goal) * scale) ** 2).sum().backward()
+        built.step()
+    torch.testing.assert_close(w.detach(), goal, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["lion", "muon"])
+def test_a_learning_rate_may_be_a_tensor_and_a_closure_is_called(name):
+    ours = run(lambda params: OPTIMIZERS[name].build(params, 0.05))
+    params = [torch.nn.Parameter(torch.tensor(value)) for value in start()]
+    built = OPTIMIZERS[name].build(params, 0.05)
+    for group in built.param_groups:
+        group["lr"] = torch.tensor(0.05, dtype=torch.float64)
+    for grads in gradients():
+        for parameter, grad in zip(params, grads, strict=True):
+            parameter.grad = torch.tensor(grad)
+        assert built.step(lambda: "loss") == "loss"
+    assert_same_path(ours[-1:], [[p.detach() for p in params]])
+
+
+@pytest.mark.parametrize(
+    ("optimizer_class", "options"),
+    [
+        (torch.optim.NAdam, {"momentum_decay": 0.01}),
+        (torch.optim.RAdam, {}),
+        (torch.optim.Adamax, {"betas": (0.8, 0.9)}),
+        (torch.optim.Adadelta, {}),
+        (torch.optim.Adafactor, {}),
+        (torch.optim.Rprop, {}),
+        (torch.optim.ASGD, {}),
+    ],
+)
+def test_any_class_of_torch_is_an_entry(optimizer_class, options):
+    entry = get_optimizer(optimizer_class, **options)
+    ours = run(lambda params: entry.build(params, 0.05))
+    theirs = run(lambda params: optimizer_class(params, lr=0.05, **options))
+    assert_same_path(ours, theirs, rtol=0, atol=0)
+    again = pickle.loads(pickle.dumps(entry))
+    assert (again, hash(again)) == (entry, hash(entry))
+    assert entry.name.endswith(optimizer_class.__name__)
+    assert entry.per_matrix == (optimizer_class is torch.optim.Adafactor)
+    uphill = get_optimizer(entry, maximize=True)
+    assert dict(uphill.options) == {**options, "maximize": True}
+    assert uphill.build([torch.nn.Parameter(torch.zeros(1))], 0.1).defaults["maximize"]
+
+
+class Own(torch.optim.SGD):
+    """A class that takes anything."""
+
+    def __init__(self, params, lr, **options):
+        super().__init__(params, lr, **options)
+
+
+def test_a_class_of_ones_own_is_taken_and_its_options_are_its_affair():
+    entry = TorchOptimizer(Own, momentum=0.5)
+    assert repr(entry).endswith("Own, momentum=0.5)")
+    assert entry.per_matrix
+    assert entry.build([torch.nn.Parameter(torch.zeros(1))], 0.1).defaults["momentum"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("optimizer_class", "options", "message"),
+    [
+        (torch.optim.NAdam, {"momentum_deca": 1}, "Did you mean 'momentum_decay'"),
+        (torch.optim.NAdam, {"lr": 1}, "NAdam has no option 'lr'.*learning rate is set apart"),
+        (torch.optim.LBFGS, {}, "use solver='lbfgs'"),
+        (dict, {}, "must be a subclass of torch.optim.Optimizer"),
+    ],
+)
+def test_classes_and_options_that_cannot_be_are_refused(optimizer_class, options, message):
+    with pytest.raises(ValueError, match=message):
+        TorchOptimizer(optimizer_class, **options)
 
 
 def sklearn_path(optimizer_of, rates=None):
@@ -237,6 +422,8 @@ def test_nesterov_without_momentum_is_plain_descent():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
+        ("lion", {"beta_2": 1.0}, "beta_2 must be at least 0 and less than 1"),
+        ("muon", {"n_iterations": 0}, "n_iterations must be an integer greater than 0"),
         ("Adam", {}, "Did you mean 'adam'"),
         ("adam", {"beta1": 0.5}, "Did you mean 'beta_1'"),
         ("adam", {"beta_1": 1.0}, "beta_1 must be at least 0 and less than 1"),
