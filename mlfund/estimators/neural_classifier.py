@@ -12,7 +12,6 @@ from torch import nn
 
 from mlfund.estimators import _neural_own_base as own
 from mlfund.estimators._neural_classifier import BaseNeuralClassifier
-from mlfund.optimizers import Optimizer
 from mlfund.schedules import Schedule
 
 
@@ -43,13 +42,21 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         Whether integers in X reach the module as int64, for embeddings; else they become
         float32.
     loss : str, Loss, callable or None, default=None
-        What is minimised: a name or an entry of `mlfund.losses` for classes, or
-        ``loss(raw, y) -> Tensor (n,)``; None is the log-loss.
+        What is minimised: "log_loss", "focal", "hinge" (two classes), "dice", "jaccard", an
+        entry of `mlfund.losses` for classes, or ``loss(raw, y) -> Tensor (n,)``; None is the
+        log-loss. After "hinge" there is no `predict_proba`.
+    label_smoothing : float or None, default=None
+        Share of each row's target spread evenly over the classes, in [0, 1).
+    mixup : float or None, default=None
+        Each row is mixed with another of its batch, features and targets alike, by a share
+        drawn from Beta(mixup, mixup).
+    input_noise : float or None, default=None
+        Standard deviation of normal noise added to X in training.
     alpha : float, default=0.0
         Strength of the penalty of weights (parameters of two dimensions or more, those of
-        embeddings too), divided by the weight sum of the batch. L2, or as `l1_ratio` says.
-    batch_size : int, "auto" or "fit_device", default="auto"
-        Rows of a mini-batch; "auto" is ``min(200, n)``, "fit_device" lets the device decide.
+        embeddings too), divided by the weight sum of the batch; L2, or as `l1_ratio` says.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch; "auto" is ``min(200, n)``.
     learning_rate_init : float, default=0.001
         Initial learning rate.
     max_iter : int, default=200
@@ -57,7 +64,7 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
     shuffle : bool, default=True
         Whether each epoch draws a new order of the rows.
     random_state : int, RandomState instance or None, default=None
-        Source of the initial weights, of the dropout of the module's own, the validation
+        Source of the initial weights, of dropout of the module's own, the validation
         split and the row orders: torch's global generator is seeded from it while the
         module is built and trained, and put back afterwards.
     tol : float, default=1e-4
@@ -67,22 +74,40 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution.
     early_stopping : bool, default=False
-        Whether to stop when the score of validation rows stops improving, and keep the
-        best weights. Without X_val, rows are held out.
+        Whether to hold out rows, stop when their score stops improving, and keep the
+        best weights.
     validation_fraction : float, default=0.1
         Share of the rows held out, stratified by class.
     n_iter_no_change : int or inf, default=10
         Epochs without an improvement of `tol` that are borne.
-    optimizer : str, Optimizer or None, default=None
-        Name in `mlfund.optimizers.OPTIMIZERS`, or an instance; None is "adam".
-    schedule : str, Schedule or None, default=None
+    optimizer : str, Optimizer, torch optimizer class or None, default=None
+        Name in `mlfund.optimizers.OPTIMIZERS`, an instance, or a class of `torch.optim`.
+    schedule : str, Schedule, callable or None, default=None
         Name in `mlfund.schedules.SCHEDULES`, or an instance; it multiplies
-        `learning_rate_init` at every step. None is constant.
+        `learning_rate_init` at every step.
+    lr_scaling : {"linear", "sqrt"} or None, default=None
+        Whether `learning_rate_init` is multiplied by the rows of a step over
+        `base_batch_size`, or by the square root of that.
+    base_batch_size : int or None, default=None
+        Rows of a step for which `learning_rate_init` is meant under `lr_scaling`; None is 200.
+    accumulation_steps : int or None, default=None
+        Batches whose gradients make one step; None is 1.
+    clip_norm : float or None, default=None
+        Largest norm of the gradient of all weights together; a longer one is scaled to it.
+    clip_value : float or None, default=None
+        Largest absolute value of a component of the gradient, clipped before `clip_norm`.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied with `sample_weight`.
+    l1_ratio : float or None, default=None
+        Share of `alpha` that goes to the sum of absolute weights instead of half the sum of
+        squares, in [0, 1]; None is 0.
     weight_decay : float or None, default=None
         Decoupled decay: weights shrink by ``learning rate * weight_decay`` a step,
         beside the gradient (`alpha` acts through it).
+    max_norm : float or None, default=None
+        Largest norm of the weights into a unit; longer ones are scaled to it after each step.
+    averaging : {"ema", "swa"}, Averaging or None, default=None
+        Average of the weights over the training that takes their place at its end.
     validation_split : cv splitter, iterable of (train, test), int or None, default=None
         Which rows are held out, in place of `validation_fraction`: the test rows of the
         last split, which for `TimeSeriesSplit` is the one with the most rows to train on.
@@ -101,6 +126,12 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         units for it, "auto" where that also pays; both fall back to float32.
     callbacks : list of skorch callbacks or None, default=None
         Told of every epoch, and of every batch if they look at batches.
+    checkpoint_dir : path or None, default=None
+        Folder for checkpoints; a training that was killed goes on from the last one.
+    checkpoint_every : int, str or None, default=None
+        Epochs between checkpoints, or a duration such as "5min"; None is every epoch.
+    track_norms : bool or None, default=None
+        Whether `history_` has the norms of gradients and updates.
 
     Attributes
     ----------
@@ -110,8 +141,6 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         The trained module, in evaluation mode; an ordinary one, the estimator's own.
     input_shape_ : tuple of int
         Shape of a row of X.
-    n_outputs_ : int
-        Raw scores of a row.
     loss_ : float
         Last loss of the training, penalty included.
     best_loss_ : float or None
@@ -119,16 +148,21 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
     loss_curve_ : list of float
         Mean loss of every epoch.
     validation_scores_ : list of float or None
-        Score of the validation rows for every epoch, where there are such rows.
+        Accuracy on the rows held out, for every epoch, with `early_stopping`.
     best_validation_score_ : float or None
         The largest of them.
     t_ : int
         Rows seen in training.
     n_iter_ : int
         Epochs of the last training.
+    n_outputs_ : int
+        Raw scores of a row.
+    out_activation_ : str
+        What turns raw scores into probabilities: "logistic" or "softmax", or "identity"
+        where the loss has none.
     history_ : pandas.DataFrame
-        One row an epoch: epoch, train_loss, lr, seconds, and where there are validation
-        rows valid_loss and valid_score.
+        One row an epoch: epoch, train_loss, lr, seconds, and with `early_stopping`
+        valid_loss and valid_score.
     device_ : str
         Where the training ran.
     n_features_in_ : int
@@ -196,6 +230,9 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         module_output: str = "raw",
         keep_integers: bool = False,
         loss: Any = None,
+        label_smoothing: Any = None,
+        mixup: Any = None,
+        input_noise: Any = None,
         alpha: float = 0.0,
         batch_size: int | str = "auto",
         learning_rate_init: float = 0.001,
@@ -208,21 +245,35 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: float = 10,
-        optimizer: str | Optimizer | None = None,
+        optimizer: Any = None,
         schedule: str | Schedule | None = None,
+        lr_scaling: str | None = None,
+        base_batch_size: int | None = None,
+        accumulation_steps: int | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
         class_weight: Any = None,
+        l1_ratio: float | None = None,
         weight_decay: float | None = None,
+        max_norm: float | None = None,
+        averaging: Any = None,
         validation_split: Any = None,
         scoring: Any = None,
         device: str | torch.device | None = None,
         precision: str | None = None,
         callbacks: Sequence[Any] | None = None,
+        checkpoint_dir: Any = None,
+        checkpoint_every: Any = None,
+        track_norms: Any = None,
     ) -> None:
         self.module = module
         self.module_params = module_params
         self.module_output = module_output
         self.keep_integers = keep_integers
         self.loss = loss
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.input_noise = input_noise
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -237,13 +288,24 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.optimizer = optimizer
         self.schedule = schedule
+        self.lr_scaling = lr_scaling
+        self.base_batch_size = base_batch_size
+        self.accumulation_steps = accumulation_steps
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
         self.class_weight = class_weight
+        self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
+        self.max_norm = max_norm
+        self.averaging = averaging
         self.validation_split = validation_split
         self.scoring = scoring
         self.device = device
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
+        self.track_norms = track_norms
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
