@@ -19,8 +19,9 @@ from mlfund.estimators._neural_base import BaseNeural
 from mlfund.estimators._neural_rows import HostRows
 from mlfund.estimators._neural_training import Outcome, Progress, torch_generator
 from mlfund.initializers import get_initializer
-from mlfund.nets.activations import ACTIVATIONS
+from mlfund.nets.activations import Activation, get_activation
 from mlfund.nets.mlp import MLP
+from mlfund.nets.prediction import raw_scores
 from mlfund.optimizers import Optimizer
 
 
@@ -32,14 +33,15 @@ class BaseMLP(BaseNeural):
     def _check_parameters(self) -> None:
         spec.check_contradictions(self)
         spec.layer_sizes(self.hidden_layer_sizes)
+        get_activation(self.activation)
 
     def _optimizer_and_rules(self) -> tuple[Optimizer, list[StepRule]]:
         return spec.optimizer_and_rules(self)
 
-    def _learning_rate_callbacks(self, progress: Progress) -> list[Any]:
+    def _learning_rate_callbacks(self, progress: Progress, lr: float) -> list[Any]:
         if self.solver != "sgd" or self.learning_rate != "invscaling":
             return []
-        return [InverseScaling(self.learning_rate_init, self.power_t, progress.t)]
+        return [InverseScaling(lr, self.power_t, progress.t)]
 
     def _lower_learning_rate(self) -> Callable[[Engine], bool] | None:
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
@@ -89,15 +91,20 @@ class BaseMLP(BaseNeural):
             self._check_same_layers(sizes)
             coefs = [coef.astype(X.dtype, copy=False) for coef in self.coefs_]
             intercepts = [b.astype(X.dtype, copy=False) for b in self.intercepts_]
-        elif self.initializer is None:
-            coefs, intercepts = _sklearn_start(sizes, self.activation, random_state, X.dtype)
         else:
             coefs, intercepts = self._start(sizes, random_state, X.dtype)
         rates = spec.dropout_rates(self.dropout, len(sizes) - 2)
         # No draw without dropout, so that the row orders are scikit-learn's.
         generator = torch_generator(random_state, device) if any(rates) else None
         module = MLP(
-            coefs, intercepts, activation=self.activation, dropout=rates, generator=generator
+            coefs,
+            intercepts,
+            activation=self.activation,
+            normalization=self.normalization,
+            normalization_position=self.normalization_position or "before",
+            dropout=rates,
+            layer_state=None if first else self.layer_state_,
+            generator=generator,
         )
         return module.to(device)
 
@@ -112,21 +119,32 @@ class BaseMLP(BaseNeural):
     def _start(
         self, sizes: list[int], random_state: np.random.RandomState, dtype: np.dtype[Any]
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Return initial weights and biases from the entry that `initializer` names."""
-        entry = get_initializer(self.initializer)
-        generator = torch_generator(random_state, torch.device("cpu"))
+        """Return initial weights and biases, from scikit-learn's stream or as asked for."""
+        activation = get_activation(self.activation)
+        last = self.last_layer_initializer
         coefs, intercepts = [], []
-        for fan_in, fan_out in pairwise(sizes):
+        if self.initializer is None:
+            coefs, intercepts = _sklearn_start(sizes, activation, random_state, dtype)
+        if self.initializer is None and last is None:
+            return coefs, intercepts
+        generator = torch_generator(random_state, torch.device("cpu"))
+        for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+            given = self.initializer if last is None or layer < len(sizes) - 2 else last
+            if given is None:
+                continue
             weight, bias = torch.empty(fan_out, fan_in), torch.empty(fan_out)
-            entry.init_(weight, bias, generator, self.activation)
-            coefs.append(np.ascontiguousarray(weight.numpy().T, dtype=dtype))
-            intercepts.append(bias.numpy().astype(dtype))
+            get_initializer(given).init_(weight, bias, generator, activation)
+            coefs[layer:] = [np.ascontiguousarray(weight.numpy().T, dtype=dtype)]
+            intercepts[layer:] = [bias.numpy().astype(dtype)]
         return coefs, intercepts
 
     def _publish_module(self, module: MLP) -> None:
         self.coefs_ = module.coefs()
         self.intercepts_ = module.intercepts()
-        if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
+        self.layer_state_ = module.layer_state()
+        arrays = [array for state in self.layer_state_ for array in state.values()]
+        arrays += [*self.coefs_, *self.intercepts_]
+        if not all(np.isfinite(array).all() for array in arrays):
             raise ValueError("Solver produced non-finite parameter weights.")
         self.n_layers_ = len(module.sizes)
 
@@ -147,15 +165,15 @@ class BaseMLP(BaseNeural):
         X = validate_data(
             self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32)
         )
-        hidden = X.astype(self.coefs_[0].dtype, copy=False)
-        activate_ = ACTIVATIONS[self.activation].numpy_
-        last = len(self.coefs_) - 1
-        for layer, (coef, intercept) in enumerate(zip(self.coefs_, self.intercepts_, strict=True)):
-            hidden = hidden @ coef
-            hidden += intercept
-            if layer < last:
-                activate_(hidden)
-        return hidden
+        return raw_scores(
+            X.astype(self.coefs_[0].dtype, copy=False),
+            self.coefs_,
+            self.intercepts_,
+            activation=self.activation,
+            normalization=self.normalization,
+            normalization_position=self.normalization_position,
+            layer_state=self.layer_state_,
+        )
 
     def _has_partial_fit(self) -> bool:
         """Whether the solver works in epochs; `partial_fit` is there only then."""
@@ -174,10 +192,13 @@ class BaseMLP(BaseNeural):
 
 
 def _sklearn_start(
-    sizes: list[int], activation: str, random_state: np.random.RandomState, dtype: np.dtype[Any]
+    sizes: list[int],
+    activation: Activation,
+    random_state: np.random.RandomState,
+    dtype: np.dtype[Any],
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Draw scikit-learn's initial weights from scikit-learn's stream."""
-    factor = 2.0 if activation == "logistic" else 6.0
+    factor = 2.0 if activation.name == "logistic" else 6.0
     coefs, intercepts = [], []
     for fan_in, fan_out in pairwise(sizes):
         bound = np.sqrt(factor / (fan_in + fan_out))

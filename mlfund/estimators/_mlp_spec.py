@@ -15,6 +15,8 @@ from mlfund._engine.rules import adam_epsilon
 from mlfund.estimators import _neural_spec
 from mlfund.estimators._neural_spec import optimizer_from, refuse_pair, with_decay
 from mlfund.initializers import Initializer
+from mlfund.nets.activations import Activation
+from mlfund.nets.normalisation import Normalization, get_normalization
 from mlfund.optimizers import Optimizer, get_optimizer
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -24,7 +26,7 @@ CURVES = ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_sc
 CONSTRAINTS: dict[str, list[Any]] = {
     **_neural_spec.CONSTRAINTS,
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-    "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+    "activation": [str, Activation],
     "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
     "power_t": [Interval(Real, 0, None, closed="left")],
@@ -34,16 +36,24 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "beta_2": [Interval(Real, 0, 1, closed="left")],
     "epsilon": [Interval(Real, 0, None, closed="neither")],
     "max_fun": [Interval(Integral, 1, None, closed="left")],
-    "initializer": [str, Initializer, None],
     "dropout": [Interval(Real, 0, 1, closed="left"), "array-like", None],
+    "normalization": [str, Normalization, None],
+    "normalization_position": [StrOptions({"before", "after"}), None],
+    "initializer": [str, Initializer, callable, None],
+    "last_layer_initializer": [str, Initializer, callable, None],
 }
 
 _OPTIMIZERS_LIKE_SGD = ("sgd", "momentum", "nesterov")
 _STOCHASTIC_ONLY = (
     "optimizer",
     "schedule",
-    "dropout",
+    "lr_scaling",
+    "accumulation_steps",
+    "clip_norm",
+    "clip_value",
     "weight_decay",
+    "max_norm",
+    "dropout",
     "validation_split",
     "scoring",
     "callbacks",
@@ -64,6 +74,11 @@ def check_contradictions(estimator: Any) -> None:
         for name in _STOCHASTIC_ONLY:
             if getattr(estimator, name) is not None:
                 refuse_pair(estimator, "solver", name, "lbfgs has no steps over batches")
+        if estimator.l1_ratio:
+            refuse_pair(estimator, "solver", "l1_ratio", "lbfgs needs a smooth penalty")
+        if get_normalization(estimator.normalization).over_rows:
+            why = "lbfgs takes all rows at once, not in batches to normalise over"
+            refuse_pair(estimator, "solver", "normalization", why)
         if estimator.precision in ("bf16", "mixed"):
             refuse_pair(estimator, "solver", "precision", "lbfgs needs float32 or float64")
     if estimator.optimizer is not None and estimator.solver == "sgd":
@@ -72,6 +87,10 @@ def check_contradictions(estimator: Any) -> None:
             refuse_pair(estimator, "solver", "optimizer", "both choose the optimizer")
     if estimator.schedule is not None and estimator.learning_rate != "constant":
         refuse_pair(estimator, "learning_rate", "schedule", "both choose the schedule")
+    none = get_normalization(estimator.normalization) == get_normalization(None)
+    if none and estimator.normalization_position is not None:
+        why = "a position has no effect without a normalization"
+        refuse_pair(estimator, "normalization", "normalization_position", why)
     _neural_spec.check_contradictions(estimator)
 
 

@@ -111,7 +111,7 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         given = "adam" if self.optimizer is None else self.optimizer
         return spec.with_decay(spec.optimizer_from(self, given, ()), self.weight_decay)
 
-    def _learning_rate_callbacks(self, progress: Progress) -> list[Any]:
+    def _learning_rate_callbacks(self, progress: Progress, lr: float) -> list[Any]:
         """Return callbacks that set the learning rate, beside those of `schedule`."""
         return []
 

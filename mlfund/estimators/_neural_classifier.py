@@ -11,6 +11,7 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import validate_data
 
@@ -18,7 +19,7 @@ from mlfund._engine import scores
 from mlfund._engine.data import DeviceRows
 from mlfund.estimators import _neural_labels as labels
 from mlfund.estimators._neural_base import BaseNeural
-from mlfund.losses import Loss, get_loss
+from mlfund.losses import Loss, loss_for
 
 
 class BaseNeuralClassifier(ClassifierMixin, BaseNeural):
@@ -29,22 +30,53 @@ class BaseNeuralClassifier(ClassifierMixin, BaseNeural):
         raw = self._raw(X)
         return labels.decode(raw, self.classes_, self._target_kind)
 
+    @available_if(lambda estimator: estimator._has_probabilities())
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return probabilities of the classes, shape (n, n_classes), in their order."""
         raw = self._raw(X)
-        if self._target_kind == "multiclass":
-            proba: np.ndarray = softmax(raw, axis=1)
-            return proba
-        positive = expit(raw)
-        return (
-            positive if self._target_kind == "multilabel" else np.hstack([1 - positive, positive])
-        )
+        if self.loss is not None:
+            link = self._loss().inverse_link
+            assert link is not None
+            proba = link(torch.from_numpy(raw)).numpy()
+        elif self._target_kind == "multiclass":
+            proba = softmax(raw, axis=1)
+        else:
+            proba = expit(raw)
+        return np.hstack([1 - proba, proba]) if self._target_kind == "binary" else proba
 
+    @available_if(lambda estimator: estimator._has_probabilities())
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithms of `predict_proba`."""
         proba = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             return np.log(proba, out=proba)
+
+    @available_if(lambda estimator: not estimator._has_link())
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return raw scores, shape (n,) for two classes, else (n, n_classes or n_labels)."""
+        raw = self._raw(X)
+        return raw.ravel() if self._target_kind == "binary" else raw
+
+    def _has_link(self) -> bool:
+        """Whether raw scores can be read as probabilities."""
+        if self.loss is None:
+            return True
+        try:
+            # Members of a family are alike in this, whatever the classes will be.
+            loss = loss_for(self.loss, getattr(self, "_target_kind", "binary"))
+        except ValueError:
+            # fit says what is wrong with it
+            return True
+        return loss.inverse_link is not None
+
+    def _has_probabilities(self) -> bool:
+        """Whether there is `predict_proba`."""
+        if not self._has_link():
+            raise AttributeError(
+                f"loss={self.loss!r} gives scores that are no probabilities; use "
+                "decision_function, or CalibratedClassifierCV, or loss='log_loss'."
+            )
+        return True
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         X, y = validate_data(
@@ -91,11 +123,12 @@ class BaseNeuralClassifier(ClassifierMixin, BaseNeural):
         else:
             labels.check_known(y, self.classes_, all_needed=not incremental)
         kind = self._target_kind
-        self.out_activation_ = "softmax" if kind == "multiclass" else "logistic"
+        squashed = "softmax" if kind == "multiclass" else "logistic"
+        self.out_activation_ = squashed if self._has_link() else "identity"
         return labels.encode(y, self.classes_, kind, dtype)
 
     def _loss(self) -> Loss:
-        return get_loss(labels.LOSS_OF_KIND[self._target_kind])
+        return loss_for("log_loss" if self.loss is None else self.loss, self._target_kind)
 
     def _task(self) -> str:
         return self._target_kind

@@ -7,12 +7,6 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-LOSS_OF_KIND = {
-    "binary": "log_loss_binary",
-    "multiclass": "log_loss_multinomial",
-    "multilabel": "log_loss_multilabel",
-}
-
 
 def learn_classes(y: Any) -> tuple[np.ndarray, str]:
     """Return the classes in y and the kind of target: binary, multiclass or multilabel.

@@ -13,18 +13,52 @@ from sklearn.utils.validation import validate_data
 from mlfund._engine import scores
 from mlfund._engine.data import DeviceRows
 from mlfund.estimators._neural_base import BaseNeural
-from mlfund.losses import Loss, get_loss
+from mlfund.losses import GaussianNLL, Loss, loss_for
 
 
 class BaseNeuralRegressor(RegressorMixin, BaseNeural):
     """A neural net for real targets, one or several."""
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return predictions, shape (n,), or (n, k) for several outputs."""
-        mean = self._raw(X)
+    def predict(
+        self, X: Any, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return predictions, shape (n,), or (n, k) for several outputs.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d)
+            Features.
+        return_std : bool, default=False
+            Whether to return the standard deviation of the target around the prediction,
+            too, as an array of the same shape. Needs a loss that estimates it, such as
+            "gaussian_nll".
+
+        Raises
+        ------
+        ValueError
+            If the loss estimates no standard deviation.
+        """
+        raw = self._raw(X)
+        if not return_std:
+            return _flat(self._mean(raw))
+        loss = self._loss()
+        if not isinstance(loss, GaussianNLL):
+            raise ValueError(
+                f"return_std=True needs a loss that estimates it, and loss={self.loss!r} does "
+                "not; fit with loss='gaussian_nll'."
+            )
+        std = loss.variance(torch.from_numpy(raw)).sqrt().numpy()
+        return _flat(self._mean(raw)), _flat(std)
+
+    def _mean(self, raw: np.ndarray) -> np.ndarray:
+        """Return predictions of shape (n, k) from raw scores, which may be overwritten."""
+        if self.out_activation_ == "identity":
+            return raw
         if self.out_activation_ == "exp":
-            np.exp(mean, out=mean)
-        return mean.ravel() if mean.shape[1] == 1 else mean
+            return np.exp(raw, out=raw)
+        link = self._loss().inverse_link
+        assert link is not None
+        return np.asarray(link(torch.from_numpy(raw)))
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         X, y = validate_data(
@@ -40,11 +74,11 @@ class BaseNeuralRegressor(RegressorMixin, BaseNeural):
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _encode_target(self, y: Any, dtype: Any, *, first: bool, incremental: bool) -> np.ndarray:
-        self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
+        self.out_activation_ = _link_name(self._loss())
         return y.astype(dtype).reshape(len(y), -1)
 
     def _loss(self) -> Loss:
-        return get_loss(self.loss)
+        return loss_for(self.loss, "real")
 
     def _n_outputs(self, target: np.ndarray) -> int:
         return int(target.shape[1])
@@ -53,5 +87,17 @@ class BaseNeuralRegressor(RegressorMixin, BaseNeural):
         return "regression"
 
     def _validation_score(self, raw: torch.Tensor, rows: DeviceRows) -> float:
-        mean = torch.exp(raw) if self.loss == "poisson" else raw
-        return scores.r2(mean, rows)
+        link = self._loss().inverse_link
+        return scores.r2(raw if link is None else link(raw), rows)
+
+
+def _link_name(loss: Loss) -> str:
+    """Return what turns raw scores into predictions: "identity", "exp" or "link"."""
+    link, probe = loss.inverse_link, torch.zeros(1, loss.raw_width(1))
+    if link is None or link(probe) is probe:
+        return "identity"
+    return "exp" if link is torch.exp else "link"
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    return values.ravel() if values.shape[1] == 1 else values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -14,7 +13,8 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from mlfund._check import check_choice
 from mlfund._engine.net import StepRule
 from mlfund._engine.rules import decoupled_decay
-from mlfund.optimizers import AdamW, Optimizer, get_optimizer
+from mlfund.losses import Loss
+from mlfund.optimizers import Optimizer, get_optimizer
 from mlfund.schedules import Schedule, get_schedule
 
 PRECISIONS = ("input", "float64", "float32", "bf16", "mixed", "auto")
@@ -39,9 +39,17 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "validation_split": ["cv_object", None],
     "scoring": [str, callable, None],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-    "optimizer": [str, Optimizer, None],
+    "loss": [str, Loss, callable, None],
+    "optimizer": [str, Optimizer, type, None],
     "schedule": [str, Schedule, None],
+    "lr_scaling": [StrOptions({"linear", "sqrt"}), None],
+    "base_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+    "accumulation_steps": [Interval(Integral, 1, None, closed="left"), None],
+    "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "clip_value": [Interval(Real, 0, None, closed="neither"), None],
+    "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
     "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+    "max_norm": [Interval(Real, 0, None, closed="neither"), None],
     "device": [str, torch.device, None],
     "precision": [StrOptions(set(PRECISIONS)), None],
     "callbacks": [list, tuple, None],
@@ -54,6 +62,9 @@ def check_contradictions(estimator: Any) -> None:
         own = getattr(estimator.optimizer, "weight_decay", 0.0)
         if own and own != estimator.weight_decay:
             refuse_pair(estimator, "optimizer", "weight_decay", "both set the weight decay")
+    if estimator.base_batch_size is not None and estimator.lr_scaling is None:
+        why = "a base_batch_size has no effect without a scaling"
+        refuse_pair(estimator, "lr_scaling", "base_batch_size", why)
     if estimator.validation_split is not None and estimator.validation_fraction != 0.1:
         why = "both say which rows validate"
         refuse_pair(estimator, "validation_fraction", "validation_split", why)
@@ -112,10 +123,11 @@ def optimizer_from(estimator: Any, given: str | Optimizer, options: Sequence[str
 
 def with_decay(entry: Optimizer, weight_decay: float | None) -> tuple[Optimizer, list[StepRule]]:
     """Return the optimizer without decoupled decay of its own, and the rule that decays."""
-    if isinstance(entry, AdamW):
+    if entry.decoupled:
         # torch would shrink the biases too; here decay, like alpha, is for weights only.
-        weight_decay = entry.weight_decay if weight_decay is None else weight_decay
-        entry = dataclasses.replace(entry, weight_decay=0.0)
+        own = getattr(entry, "weight_decay", 0.0)
+        weight_decay = own if weight_decay is None else weight_decay
+        entry = entry.with_options(weight_decay=0.0)
     return entry, [decoupled_decay(weight_decay)] if weight_decay else []
 
 

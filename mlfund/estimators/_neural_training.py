@@ -24,12 +24,11 @@ from mlfund._engine.callbacks import (
     in_order,
 )
 from mlfund._engine.data import DeviceRows
-from mlfund._engine.net import Engine, Score, StepRule
+from mlfund._engine.net import Engine, Score
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, export_state
-from mlfund._engine.rules import follow_schedule
 from mlfund.estimators._neural_spec import autocast_dtype, schedule_of
-from mlfund.penalties import get_penalty
+from mlfund.estimators._neural_steps import Pace, penalty_of, rules_after, rules_before
 from mlfund.schedules import Adaptive
 
 NON_FINITE = (
@@ -139,28 +138,35 @@ def train_stochastic(
     """
     entry, rules = estimator._optimizer_and_rules()
     carried = progress.optimizer if progress.optimizer.get("name") == entry.name else {}
-    batch_size = _batch_size(estimator.batch_size, len(rows))
-    flop = step_flop(module, batch_size)
+    pace = Pace.of(estimator, len(rows))
+    flop = step_flop(module, pace.batch_size)
     guard = DivergenceGuard()
     plateau = _plateau(estimator, progress)
     engine = Engine(
         module,
         objective,
-        optimizer=FlatOptimizer(entry.build, carried.get("state")),
-        lr=carried.get("lr", estimator.learning_rate_init),
-        batch_size=batch_size,
+        optimizer=FlatOptimizer(
+            entry.build,
+            carried.get("state"),
+            per_matrix=entry.per_matrix,
+            unit_axis=getattr(module, "unit_axis", 0),
+        ),
+        lr=carried.get("lr", pace.lr),
+        batch_size=pace.batch_size,
+        accumulation_steps=pace.accumulation_steps,
         max_epochs=1 if incremental else estimator.max_iter,
         order=ShuffledOrder(len(rows), random_state) if estimator.shuffle else None,
         valid=valid,
         score=score,
-        penalty=get_penalty("l2", alpha=float(estimator.alpha)) if estimator.alpha else None,
-        rules=[*_schedule_rules(estimator, len(rows), batch_size), *rules],
+        penalty=penalty_of(estimator),
+        rules=[*rules_before(estimator, pace), *rules],
+        after_step=rules_after(estimator, module),
         callbacks=[
             guard,
             RecordLearningRate(),
             *in_order(estimator.callbacks or ()),
-            *_own_callbacks(estimator),
-            *estimator._learning_rate_callbacks(progress),
+            *_own_callbacks(estimator, pace.lr),
+            *estimator._learning_rate_callbacks(progress, pace.lr),
             plateau,
         ],
         autocast=autocast_dtype(estimator.precision, rows.device, flop),
@@ -192,23 +198,13 @@ def _optimizer_state(engine: Engine, name: str, *, usable: bool) -> dict[str, An
     }
 
 
-def _schedule_rules(estimator: Any, n: int, batch_size: int) -> list[StepRule]:
-    schedule = schedule_of(estimator)
-    if schedule is None or schedule.adaptive:
-        return []
-    steps_per_epoch = -(-n // batch_size)
-    total_steps = estimator.max_iter * steps_per_epoch
-    lr = estimator.learning_rate_init
-    return [follow_schedule(schedule, lr, total_steps, n, steps_per_epoch)]
-
-
-def _own_callbacks(estimator: Any) -> list[Any]:
+def _own_callbacks(estimator: Any, lr: float) -> list[Any]:
     callbacks: list[Any] = []
     if estimator.verbose:
         callbacks.append(ProgressText())
     schedule = schedule_of(estimator)
     if isinstance(schedule, Adaptive):
-        callbacks.append(FollowAdaptive(schedule, estimator.learning_rate_init))
+        callbacks.append(FollowAdaptive(schedule, lr))
     return callbacks
 
 
@@ -264,19 +260,6 @@ def _report_divergence(rows: DeviceRows, guard: DivergenceGuard) -> None:
         ConvergenceWarning,
         stacklevel=6,
     )
-
-
-def _batch_size(batch_size: Any, n: int) -> int:
-    if batch_size == "auto":
-        return min(200, n)
-    if batch_size > n:
-        warnings.warn(
-            f"batch_size={batch_size} is larger than the {n} rows to train on; "
-            "it is clipped to that number.",
-            UserWarning,
-            stacklevel=6,
-        )
-    return min(int(batch_size), n)
 
 
 def step_flop(module: nn.Module, rows: int) -> float:

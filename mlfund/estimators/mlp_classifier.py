@@ -12,8 +12,6 @@ from sklearn.utils.metaestimators import available_if
 
 from mlfund.estimators._mlp_base import BaseMLP
 from mlfund.estimators._neural_classifier import BaseNeuralClassifier
-from mlfund.initializers import Initializer
-from mlfund.optimizers import Optimizer
 from mlfund.schedules import Schedule
 
 
@@ -30,8 +28,10 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
     ----------
     hidden_layer_sizes : int or array-like of int, default=(100,)
         Units of each hidden layer.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Activation of the hidden layers.
+    activation : str or Activation, default="relu"
+        Activation of the hidden layers: "identity", "logistic", "tanh", "relu", and beyond
+        scikit-learn's "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", or an
+        entry of `mlfund.nets.activations` with its options.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
         How the weights are optimised. "lbfgs" works on all rows at once.
     alpha : float, default=0.0001
@@ -76,21 +76,49 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         Epochs without an improvement of `tol` that are borne.
     max_fun : int, default=15000
         Most evaluations of "lbfgs".
-    optimizer : str, Optimizer or None, default=None
-        Name in `mlfund.optimizers.OPTIMIZERS`, or an instance, in place of `solver`.
-    schedule : str, Schedule or None, default=None
+    loss : str, Loss, callable or None, default=None
+        What is minimised: "log_loss" (None), "focal", "hinge", "dice", "jaccard", an entry of
+        `mlfund.losses` with its options, or ``(raw, y) -> Tensor of shape (n,)``. There is
+        `predict_proba` where the loss has a link to probabilities, else `decision_function`.
+    optimizer : str, Optimizer, torch optimizer class or None, default=None
+        Name in `mlfund.optimizers.OPTIMIZERS`, an instance, or a class of `torch.optim`, in
+        place of `solver`.
+    schedule : str, Schedule, callable or None, default=None
         Name in `mlfund.schedules.SCHEDULES`, or an instance, in place of
         `learning_rate`; it multiplies `learning_rate_init` at every step.
+    lr_scaling : {"linear", "sqrt"} or None, default=None
+        Whether `learning_rate_init` is multiplied by the rows of a step over
+        `base_batch_size`, or by the square root of that.
+    base_batch_size : int or None, default=None
+        Rows of a step for which `learning_rate_init` is meant under `lr_scaling`; None is 200.
+    accumulation_steps : int or None, default=None
+        Batches whose gradients make one step; None is 1.
+    clip_norm : float or None, default=None
+        Largest norm of the gradient of all weights together; a longer one is scaled to it.
+    clip_value : float or None, default=None
+        Largest absolute value of a component of the gradient, clipped before `clip_norm`.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied with `sample_weight`.
-    initializer : str, Initializer or None, default=None
-        Name in `mlfund.initializers.INITIALIZERS`, or an instance; None draws
-        scikit-learn's initial weights.
-    dropout : float, sequence of float or None, default=None
-        Share of hidden units dropped at each step, one or one for each hidden layer.
+    l1_ratio : float or None, default=None
+        Share of `alpha` that goes to the sum of absolute weights instead of half the sum of
+        squares, in [0, 1]; None is 0.
     weight_decay : float or None, default=None
         Decoupled decay: weights shrink by ``learning rate * weight_decay`` a step,
         beside the gradient (`alpha` acts through it).
+    max_norm : float or None, default=None
+        Largest norm of the weights into a unit; longer ones are scaled to it after each step.
+    dropout : float, sequence of float or None, default=None
+        Share of hidden units dropped at each step, one or one for each hidden layer.
+    normalization : {"batch", "layer", "group", "instance"}, Normalization or None, default=None
+        Normalisation of the hidden units; see `mlfund.nets.normalisation`.
+    normalization_position : {"before", "after"} or None, default=None
+        Where it stands, seen from the activation; None is "before".
+    initializer : str, Initializer, callable or None, default=None
+        Name in `mlfund.initializers.INITIALIZERS`, an instance, or a function that fills a
+        tensor in place as those of `torch.nn.init` do; None draws scikit-learn's initial
+        weights.
+    last_layer_initializer : str, Initializer, callable or None, default=None
+        The same for the output layer alone, "zeros" for instance; None treats it as the others.
     validation_split : cv splitter, iterable of (train, test), int or None, default=None
         Which rows are held out, in place of `validation_fraction`: the test rows of the
         last split, which for `TimeSeriesSplit` is the one with the most rows to train on.
@@ -129,6 +157,10 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         Weights of the layers.
     intercepts_ : list of ndarray, each of shape (fan_out,)
         Biases of the layers.
+    layer_state_ : list of dict of str to ndarray
+        What hidden layers have beside weights and biases: "scale" and "shift" of a
+        normalisation, "mean", "variance" and "n_batches" of batch normalisation, "slope" of
+        PReLU; empty dicts for a plain net.
     n_iter_ : int
         Epochs, or iterations of "lbfgs", of the last training.
     n_layers_ : int
@@ -136,7 +168,8 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
     n_outputs_ : int
         Units of the output layer.
     out_activation_ : str
-        What turns raw scores into probabilities: "logistic" or "softmax".
+        What turns raw scores into probabilities: "logistic" or "softmax", or "identity"
+        where the loss has none.
     history_ : pandas.DataFrame
         One row an epoch: epoch, train_loss, lr, seconds, and with `early_stopping`
         valid_loss and valid_score.
@@ -180,7 +213,7 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
@@ -203,12 +236,23 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        optimizer: str | Optimizer | None = None,
+        loss: Any = None,
+        optimizer: Any = None,
         schedule: str | Schedule | None = None,
+        lr_scaling: str | None = None,
+        base_batch_size: int | None = None,
+        accumulation_steps: int | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
         class_weight: Any = None,
-        initializer: str | Initializer | None = None,
-        dropout: Any = None,
+        l1_ratio: float | None = None,
         weight_decay: float | None = None,
+        max_norm: float | None = None,
+        dropout: Any = None,
+        normalization: Any = None,
+        normalization_position: str | None = None,
+        initializer: Any = None,
+        last_layer_initializer: Any = None,
         validation_split: Any = None,
         scoring: Any = None,
         device: str | torch.device | None = None,
@@ -238,12 +282,23 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.loss = loss
         self.optimizer = optimizer
         self.schedule = schedule
+        self.lr_scaling = lr_scaling
+        self.base_batch_size = base_batch_size
+        self.accumulation_steps = accumulation_steps
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
         self.class_weight = class_weight
-        self.initializer = initializer
-        self.dropout = dropout
+        self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
+        self.max_norm = max_norm
+        self.dropout = dropout
+        self.normalization = normalization
+        self.normalization_position = normalization_position
+        self.initializer = initializer
+        self.last_layer_initializer = last_layer_initializer
         self.validation_split = validation_split
         self.scoring = scoring
         self.device = device

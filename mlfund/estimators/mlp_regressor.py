@@ -7,13 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from mlfund.estimators._mlp_base import BaseMLP
 from mlfund.estimators._neural_regressor import BaseNeuralRegressor
-from mlfund.initializers import Initializer
-from mlfund.optimizers import Optimizer
+from mlfund.losses import Loss
 from mlfund.schedules import Schedule
 
 
@@ -28,12 +26,16 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        Half the squared error, or half the Poisson deviance of ``exp(raw)``.
+    loss : str, Loss or callable, default="squared_error"
+        What is minimised: "squared_error", "poisson" (of ``exp(raw)``), "absolute_error",
+        "huber", "quantile", "gaussian_nll" (estimates its own variance), an entry of
+        `mlfund.losses` with its options, or ``(raw, y) -> Tensor of shape (n,)``.
     hidden_layer_sizes : int or array-like of int, default=(100,)
         Units of each hidden layer.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Activation of the hidden layers.
+    activation : str or Activation, default="relu"
+        Activation of the hidden layers: "identity", "logistic", "tanh", "relu", and beyond
+        scikit-learn's "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", or an
+        entry of `mlfund.nets.activations` with its options.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
         How the weights are optimised. "lbfgs" works on all rows at once.
     alpha : float, default=0.0001
@@ -78,19 +80,43 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         Epochs without an improvement of `tol` that are borne.
     max_fun : int, default=15000
         Most evaluations of "lbfgs".
-    optimizer : str, Optimizer or None, default=None
-        Name in `mlfund.optimizers.OPTIMIZERS`, or an instance, in place of `solver`.
-    schedule : str, Schedule or None, default=None
+    optimizer : str, Optimizer, torch optimizer class or None, default=None
+        Name in `mlfund.optimizers.OPTIMIZERS`, an instance, or a class of `torch.optim`, in
+        place of `solver`.
+    schedule : str, Schedule, callable or None, default=None
         Name in `mlfund.schedules.SCHEDULES`, or an instance, in place of
         `learning_rate`; it multiplies `learning_rate_init` at every step.
-    initializer : str, Initializer or None, default=None
-        Name in `mlfund.initializers.INITIALIZERS`, or an instance; None draws
-        scikit-learn's initial weights.
-    dropout : float, sequence of float or None, default=None
-        Share of hidden units dropped at each step, one or one for each hidden layer.
+    lr_scaling : {"linear", "sqrt"} or None, default=None
+        Whether `learning_rate_init` is multiplied by the rows of a step over
+        `base_batch_size`, or by the square root of that.
+    base_batch_size : int or None, default=None
+        Rows of a step for which `learning_rate_init` is meant under `lr_scaling`; None is 200.
+    accumulation_steps : int or None, default=None
+        Batches whose gradients make one step; None is 1.
+    clip_norm : float or None, default=None
+        Largest norm of the gradient of all weights together; a longer one is scaled to it.
+    clip_value : float or None, default=None
+        Largest absolute value of a component of the gradient, clipped before `clip_norm`.
+    l1_ratio : float or None, default=None
+        Share of `alpha` that goes to the sum of absolute weights instead of half the sum of
+        squares, in [0, 1]; None is 0.
     weight_decay : float or None, default=None
         Decoupled decay: weights shrink by ``learning rate * weight_decay`` a step,
         beside the gradient (`alpha` acts through it).
+    max_norm : float or None, default=None
+        Largest norm of the weights into a unit; longer ones are scaled to it after each step.
+    dropout : float, sequence of float or None, default=None
+        Share of hidden units dropped at each step, one or one for each hidden layer.
+    normalization : {"batch", "layer", "group", "instance"}, Normalization or None, default=None
+        Normalisation of the hidden units; see `mlfund.nets.normalisation`.
+    normalization_position : {"before", "after"} or None, default=None
+        Where it stands, seen from the activation; None is "before".
+    initializer : str, Initializer, callable or None, default=None
+        Name in `mlfund.initializers.INITIALIZERS`, an instance, or a function that fills a
+        tensor in place as those of `torch.nn.init` do; None draws scikit-learn's initial
+        weights.
+    last_layer_initializer : str, Initializer, callable or None, default=None
+        The same for the output layer alone, "zeros" for instance; None treats it as the others.
     validation_split : cv splitter, iterable of (train, test), int or None, default=None
         Which rows are held out, in place of `validation_fraction`: the test rows of the
         last split, which for `TimeSeriesSplit` is the one with the most rows to train on.
@@ -127,6 +153,10 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         Weights of the layers.
     intercepts_ : list of ndarray, each of shape (fan_out,)
         Biases of the layers.
+    layer_state_ : list of dict of str to ndarray
+        What hidden layers have beside weights and biases: "scale" and "shift" of a
+        normalisation, "mean", "variance" and "n_batches" of batch normalisation, "slope" of
+        PReLU; empty dicts for a plain net.
     n_iter_ : int
         Epochs, or iterations of "lbfgs", of the last training.
     n_layers_ : int
@@ -134,7 +164,8 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
     n_outputs_ : int
         Units of the output layer.
     out_activation_ : str
-        What turns raw scores into predictions: "identity" or "exp".
+        What turns raw scores into predictions: "identity", "exp", or "link" for another
+        inverse link of the loss.
     history_ : pandas.DataFrame
         One row an epoch: epoch, train_loss, lr, seconds, and with `early_stopping`
         valid_loss and valid_score.
@@ -170,14 +201,14 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [str, Loss, callable],
     }
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
@@ -200,11 +231,21 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        optimizer: str | Optimizer | None = None,
+        optimizer: Any = None,
         schedule: str | Schedule | None = None,
-        initializer: str | Initializer | None = None,
-        dropout: Any = None,
+        lr_scaling: str | None = None,
+        base_batch_size: int | None = None,
+        accumulation_steps: int | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        l1_ratio: float | None = None,
         weight_decay: float | None = None,
+        max_norm: float | None = None,
+        dropout: Any = None,
+        normalization: Any = None,
+        normalization_position: str | None = None,
+        initializer: Any = None,
+        last_layer_initializer: Any = None,
         validation_split: Any = None,
         scoring: Any = None,
         device: str | torch.device | None = None,
@@ -237,9 +278,19 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         self.max_fun = max_fun
         self.optimizer = optimizer
         self.schedule = schedule
-        self.initializer = initializer
-        self.dropout = dropout
+        self.lr_scaling = lr_scaling
+        self.base_batch_size = base_batch_size
+        self.accumulation_steps = accumulation_steps
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
+        self.max_norm = max_norm
+        self.dropout = dropout
+        self.normalization = normalization
+        self.normalization_position = normalization_position
+        self.initializer = initializer
+        self.last_layer_initializer = last_layer_initializer
         self.validation_split = validation_split
         self.scoring = scoring
         self.device = device

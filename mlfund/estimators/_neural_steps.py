@@ -1,0 +1,101 @@
+"""What a neural estimator's parameters say of its optimizer steps: sizes, rules, penalty."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from mlfund._engine.batches import steps_per_epoch
+from mlfund._engine.net import StepRule
+from mlfund._engine.rules import clip_norm, clip_value, follow_schedule, max_norm
+from mlfund.estimators._neural_spec import schedule_of
+from mlfund.penalties import Penalty, get_penalty
+
+# scikit-learn's batch, and so the one for which its learning rates are meant.
+DEFAULT_BATCH_SIZE = 200
+_SCALINGS = {"linear": float, "sqrt": math.sqrt}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How large the steps of a training are, and how many make an epoch.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of an epoch.
+    batch_size : int
+        Rows of a batch.
+    accumulation_steps : int
+        Batches of a step.
+    lr : float
+        Base learning rate, scaled to the rows of a step.
+    """
+
+    n_rows: int
+    batch_size: int
+    accumulation_steps: int
+    lr: float
+
+    @classmethod
+    def of(cls, estimator: Any, n_rows: int) -> Pace:
+        """Return the pace that an estimator's parameters ask for on so many rows."""
+        batch_size = _batch_size(estimator.batch_size, n_rows)
+        batches = estimator.accumulation_steps or 1
+        lr = estimator.learning_rate_init
+        if estimator.lr_scaling is not None:
+            base = estimator.base_batch_size or DEFAULT_BATCH_SIZE
+            lr *= _SCALINGS[estimator.lr_scaling](batch_size * batches / base)
+        return cls(n_rows, batch_size, batches, lr)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of optimizer steps of an epoch."""
+        return steps_per_epoch(self.n_rows, self.batch_size, self.accumulation_steps)
+
+
+def rules_before(estimator: Any, pace: Pace) -> list[StepRule]:
+    """Return what runs between gradient and step: learning rate, then clipping."""
+    rules: list[StepRule] = []
+    schedule = schedule_of(estimator)
+    if schedule is not None and not schedule.adaptive:
+        steps = pace.steps_per_epoch
+        total = estimator.max_iter * steps
+        rules.append(follow_schedule(schedule, pace.lr, total, pace.n_rows, steps))
+    if estimator.clip_value is not None:
+        rules.append(clip_value(estimator.clip_value))
+    if estimator.clip_norm is not None:
+        rules.append(clip_norm(estimator.clip_norm))
+    return rules
+
+
+def rules_after(estimator: Any, module: nn.Module) -> list[StepRule]:
+    """Return what runs after each step: the bound on the norms of weights."""
+    if estimator.max_norm is None:
+        return []
+    return [max_norm(estimator.max_norm, getattr(module, "unit_axis", 0))]
+
+
+def penalty_of(estimator: Any) -> Penalty | None:
+    """Return the penalty that `alpha` and `l1_ratio` ask for, None for none at all."""
+    if not estimator.alpha:
+        return None
+    alpha, l1_ratio = float(estimator.alpha), estimator.l1_ratio or 0.0
+    return get_penalty("elasticnet", alpha=alpha, l1_ratio=float(l1_ratio))
+
+
+def _batch_size(batch_size: Any, n: int) -> int:
+    if batch_size == "auto":
+        return min(DEFAULT_BATCH_SIZE, n)
+    if batch_size > n:
+        warnings.warn(
+            f"batch_size={batch_size} is larger than the {n} rows to train on; "
+            "it is clipped to that number.",
+            UserWarning,
+            stacklevel=7,
+        )
+    return min(int(batch_size), n)
