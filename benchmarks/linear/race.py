@@ -16,8 +16,6 @@ from benchmarks.linear.objective import objective
 from benchmarks.linear.passes import bytes_of, reading_of
 from benchmarks.linear.problems import Entry, Line, Problem
 
-# Competitors that take more than this times the fastest of the others are timed once.
-FAR_SLOWER = 4.0
 OURS = "mlfund"
 
 
@@ -79,7 +77,7 @@ def _timed(problem: Problem, entry: Entry, optimum: float, found: dict) -> list[
     """Return a row for each entrant; those not far behind are timed in rounds."""
     reached = {name: s for name, s in found.items() if s["setting"] is not None}
     others = [s["seconds"] for name, s in reached.items() if name.split()[0] != OURS]
-    most = FAR_SLOWER * min(others, default=float("inf"))
+    most = settings.FAR_SLOWER * min(others, default=float("inf"))
     racing = [c for c in entrants(problem) if c.name in reached]
     racing = [c for c in racing if reached[c.name]["seconds"] <= most]
     weights: dict[str, Any] = {}

@@ -20,6 +20,9 @@ from benchmarks.linear.problems import PROBLEMS, Problem
 from mlfund._files import atomic_write
 
 PATH = Path(__file__).with_name("settings.json")
+# Competitors that take more than this times the fastest of the others are timed once, and on a
+# larger problem of the kind not at all.
+FAR_SLOWER = 4.0
 # The reference is as good as this, which is proven and not assumed.
 CERTIFIED = 1e-8
 
@@ -55,12 +58,28 @@ def renew(name: str, *, only_missing: bool = True) -> dict[str, Any]:
     hints = stored().get(entry.like, {}).get("competitors", {})
     with search.Worker(name, optimum["value"], entry.limit_seconds) as worker:
         for competitor in wanted:
-            hint = hints.get(competitor.name, {}).get("setting")
-            found = search.search(competitor, worker, entry, hint)
+            hint = hints.get(competitor.name, {})
+            if entry.like and hint and _hopeless(hint, hints):
+                found = _not_tried(competitor, entry.like)
+            else:
+                found = search.search(competitor, worker, entry, hint.get("setting"))
             print(f"{name}: {competitor.name}: {found}", file=sys.stderr, flush=True)
             settings[competitor.name] = search.as_json(found)
             _store(name, {"optimum": optimum, "competitors": settings})
     return {"optimum": optimum, "competitors": settings}
+
+
+def _hopeless(found: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Whether a competitor came far behind the best one, or did not get there at all."""
+    if found["setting"] is None:
+        return True
+    best = min(other["seconds"] for other in others.values() if other["setting"] is not None)
+    return found["seconds"] > FAR_SLOWER * best
+
+
+def _not_tried(competitor: Competitor, like: str) -> search.Found:
+    why = f"not tried: far behind on {like}"
+    return search.Found(None, None, None, why, search.version_of(competitor.module))
 
 
 def _version(settings: dict[str, Any], competitor: Competitor) -> str | None:
