@@ -158,7 +158,8 @@ class Checkpoints(Callback):
         """Resume from the newest checkpoint of this training, if there is one."""
         assert X is not None
         name = training_fingerprint(net, X, self.identity)
-        self._folder = CheckpointFolder(self.root, name, self.identity)
+        about = {**self.identity, "versions": versions(), "rows": len(X)}
+        self._folder = CheckpointFolder(self.root, name, about)
         self._folder.make()
         found = self._folder.newest(net.device)
         if found is not None:

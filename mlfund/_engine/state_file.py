@@ -19,7 +19,7 @@ from torch import Tensor
 UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile)
 
 _TREE = "tree"
-_CONTAINERS: dict[str, type] = {
+_CONTAINERS: dict[str, Any] = {
     "list": list,
     "tuple": tuple,
     "set": set,

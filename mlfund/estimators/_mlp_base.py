@@ -43,6 +43,9 @@ class BaseMLP(BaseNeural):
             return []
         return [InverseScaling(lr, self.power_t, progress.t)]
 
+    def _max_epochs(self) -> int:
+        return 0 if self.solver == "lbfgs" else super()._max_epochs()
+
     def _lower_learning_rate(self) -> Callable[[Engine], bool] | None:
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
         return lower_adaptively if adaptive else None

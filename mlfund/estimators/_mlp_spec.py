@@ -57,6 +57,7 @@ _STOCHASTIC_ONLY = (
     "validation_split",
     "scoring",
     "callbacks",
+    "checkpoint_dir",
 )
 # Options that an optimizer given by name takes from the estimator; RMSProp and AdaGrad
 # keep their own customary numbers.

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -29,6 +30,7 @@ from mlfund._engine.net import Engine, StepRule
 from mlfund._engine.objective import Objective
 from mlfund._version_stamp import VersionStamped
 from mlfund.estimators import _neural_spec as spec
+from mlfund.estimators._neural_callbacks import check_checkpoints, watched
 from mlfund.estimators._neural_rows import HostRows
 from mlfund.estimators._neural_training import Outcome, Progress, train_stochastic
 from mlfund.estimators._neural_validation import hold_out, score_of
@@ -36,7 +38,7 @@ from mlfund.losses import Loss
 from mlfund.optimizers import Optimizer
 
 
-class BaseNeural(VersionStamped, BaseEstimator, ABC):
+class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
     """A torch module behind scikit-learn's interface; see the subclasses."""
 
     _parameter_constraints: dict[str, list[Any]] = spec.CONSTRAINTS
@@ -111,6 +113,10 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         given = "adam" if self.optimizer is None else self.optimizer
         return spec.with_decay(spec.optimizer_from(self, given, ()), self.weight_decay)
 
+    def _max_epochs(self) -> int:
+        """Return the most epochs of a fit, 0 where it has none."""
+        return int(self.max_iter)
+
     def _learning_rate_callbacks(self, progress: Progress, lr: float) -> list[Any]:
         """Return callbacks that set the learning rate, beside those of `schedule`."""
         return []
@@ -126,6 +132,7 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         """
         return None
 
+    @with_callbacks
     def _fit(
         self,
         X: Any,
@@ -142,12 +149,14 @@ class BaseNeural(VersionStamped, BaseEstimator, ABC):
         """
         self._check_parameters()
         spec.check_validation(self, validation, incremental=incremental)
+        check_checkpoints(self, incremental=incremental)
         first = not self.__sklearn_is_fitted__() or not (self.warm_start or incremental)
         try:
-            X, y = self._validate(X, y, reset=first)
-            rows = self._host_rows(X, y, sample_weight, groups, first, incremental)
-            given = self._validation_rows(validation, y)
-            self._fit_rows(rows, given, first=first, incremental=incremental)
+            with watched(self, X, y, sample_weight, incremental=incremental):
+                X, y = self._validate(X, y, reset=first)
+                rows = self._host_rows(X, y, sample_weight, groups, first, incremental)
+                given = self._validation_rows(validation, y)
+                self._fit_rows(rows, given, first=first, incremental=incremental)
         except BaseException:
             if first:
                 self._forget()

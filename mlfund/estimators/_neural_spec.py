@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -53,6 +54,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "device": [str, torch.device, None],
     "precision": [StrOptions(set(PRECISIONS)), None],
     "callbacks": [list, tuple, None],
+    "checkpoint_dir": [str, os.PathLike, None],
+    "checkpoint_every": [str, Integral, None],
 }
 
 

@@ -18,7 +18,6 @@ from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.callbacks import (
     DivergenceGuard,
     FollowAdaptive,
-    ProgressText,
     RecordLearningRate,
     StopOnPlateau,
     in_order,
@@ -27,6 +26,7 @@ from mlfund._engine.data import DeviceRows
 from mlfund._engine.net import Engine, Score
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, export_state
+from mlfund.estimators._neural_callbacks import checkpoints, reports
 from mlfund.estimators._neural_spec import autocast_dtype, schedule_of
 from mlfund.estimators._neural_steps import Pace, penalty_of, rules_after, rules_before
 from mlfund.schedules import Adaptive
@@ -165,9 +165,11 @@ def train_stochastic(
             guard,
             RecordLearningRate(),
             *in_order(estimator.callbacks or ()),
+            *reports(estimator),
             *_own_callbacks(estimator, pace.lr),
             *estimator._learning_rate_callbacks(progress, pace.lr),
             plateau,
+            *checkpoints(estimator),
         ],
         autocast=autocast_dtype(estimator.precision, rows.device, flop),
         device=rows.device,
@@ -200,8 +202,6 @@ def _optimizer_state(engine: Engine, name: str, *, usable: bool) -> dict[str, An
 
 def _own_callbacks(estimator: Any, lr: float) -> list[Any]:
     callbacks: list[Any] = []
-    if estimator.verbose:
-        callbacks.append(ProgressText())
     schedule = schedule_of(estimator)
     if isinstance(schedule, Adaptive):
         callbacks.append(FollowAdaptive(schedule, lr))

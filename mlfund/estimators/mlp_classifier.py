@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -55,8 +56,9 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
     tol : float, default=1e-4
         Least improvement of loss or score that counts; for "lbfgs" the largest
         component of the gradient at the end.
-    verbose : bool, default=False
-        Whether to print a line an epoch.
+    verbose : bool or int, default=False
+        Whether to print a line an epoch; 2 prints scores, learning rate and the time
+        left.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution.
     momentum : float, default=0.9
@@ -135,7 +137,15 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         float32 weights, "mixed" does where the device has the units for it, "auto" where
         that also pays; both fall back to float32.
     callbacks : list of skorch callbacks or None, default=None
-        Told of every epoch, and of every batch if they look at batches.
+        Told of every epoch, and of every batch if they look at batches. Callbacks of
+        scikit-learn are set by `set_callbacks`.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder for checkpoints: a `fit` that was killed goes on from the last one when it
+        is called again with the same parameters, data and seed, and ends with the same
+        weights on the CPU. Needs a `random_state`.
+    checkpoint_every : int, str or None, default=None
+        Epochs between checkpoints, or a duration such as "30s", "5min" or "1h"; None is
+        "1min".
 
     Attributes
     ----------
@@ -258,6 +268,8 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         device: str | torch.device | None = None,
         precision: str | None = None,
         callbacks: Sequence[Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | str | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -304,6 +316,8 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         self.device = device
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -69,8 +70,9 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         module is built and trained, and put back afterwards.
     tol : float, default=1e-4
         Least improvement of loss or score that counts.
-    verbose : bool, default=False
-        Whether to print a line an epoch.
+    verbose : bool or int, default=False
+        Whether to print a line an epoch; 2 prints scores, learning rate and the time
+        left.
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution.
     early_stopping : bool, default=False
@@ -126,10 +128,13 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         units for it, "auto" where that also pays; both fall back to float32.
     callbacks : list of skorch callbacks or None, default=None
         Told of every epoch, and of every batch if they look at batches.
-    checkpoint_dir : path or None, default=None
-        Folder for checkpoints; a training that was killed goes on from the last one.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder for checkpoints: a `fit` that was killed goes on from the last one when it
+        is called again with the same parameters, data and seed, and ends with the same
+        weights on the CPU. Needs a `random_state`.
     checkpoint_every : int, str or None, default=None
-        Epochs between checkpoints, or a duration such as "5min"; None is every epoch.
+        Epochs between checkpoints, or a duration such as "30s", "5min" or "1h"; None is
+        "1min".
     track_norms : bool or None, default=None
         Whether `history_` has the norms of gradients and updates.
 
@@ -262,8 +267,8 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         device: str | torch.device | None = None,
         precision: str | None = None,
         callbacks: Sequence[Any] | None = None,
-        checkpoint_dir: Any = None,
-        checkpoint_every: Any = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | str | None = None,
         track_norms: Any = None,
     ) -> None:
         self.module = module
