@@ -62,6 +62,12 @@ def with_options(concept: str, entry: E, options: Mapping[str, Any]) -> E:
     return dataclasses.replace(entry, **options) if options else entry
 
 
+def refuse_class(concept: str, value: object) -> None:
+    """Raise where a function is allowed, and a class, which is callable too, is given."""
+    if isinstance(value, type):
+        raise ValueError(f"{concept}={value.__name__} is a class; give an instance of it.")
+
+
 def _fits(value: object, table: Mapping[str, E]) -> bool:
     """Say whether `value` is an entry of the same kind as those of the table."""
     # The kind (Loss, Penalty ...) is the class directly below Entry.

@@ -24,7 +24,7 @@ from typing import Any
 from torch import Tensor
 
 from mlfund._check import check_choice
-from mlfund._entries import Entry, publish, resolve
+from mlfund._entries import Entry, publish, refuse_class, resolve
 from mlfund.losses._base import Link, Loss, Target
 from mlfund.losses._callable import CallableLoss
 from mlfund.losses._classification import (
@@ -137,8 +137,7 @@ def loss_for(
     >>> loss_for(BinaryDice(smoothing=0.01), "multilabel")
     MultilabelDice(smoothing=0.01)
     """
-    if isinstance(loss, type):
-        raise ValueError(f"loss={loss.__name__} is a class; give an instance of it.")
+    refuse_class("loss", loss)
     if callable(loss):
         return get_loss(CallableLoss(loss, target=target), **options)
     fitting = {_general_name(one): one for one in LOSSES.values() if target in _fits(one)}

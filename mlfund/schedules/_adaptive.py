@@ -62,7 +62,6 @@ class Adaptive(Schedule):
     """
 
     name: ClassVar[str] = "adaptive"
-    changes: ClassVar[Changes] = "epoch"
     adaptive: ClassVar[bool] = True
     patience: int = 10
     tol: float = 1e-4
@@ -75,6 +74,11 @@ class Adaptive(Schedule):
         check_positive("min_learning_rate", self.min_learning_rate, zero=True)
         if check_positive("divisor", self.divisor) <= 1:
             raise ValueError(f"divisor must be greater than 1; got {self.divisor!r}.")
+
+    @property
+    def changes(self) -> Changes:
+        """Return "epoch"."""
+        return "epoch"
 
     def _at(self, now: Position) -> float:
         return 1.0

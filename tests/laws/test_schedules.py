@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,18 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 from torch.optim import lr_scheduler
 
-from mlfund.schedules import SCHEDULES, AdaptiveState, get_schedule
+from mlfund.schedules import (
+    SCHEDULES,
+    AdaptiveState,
+    FunctionOfProgress,
+    StepDecay,
+    TimedSchedule,
+    get_schedule,
+)
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+TIMED = {name: one for name, one in SCHEDULES.items() if isinstance(one, TimedSchedule)}
+every_timed_one = pytest.mark.parametrize("schedule", TIMED.values(), ids=TIMED)
 
 
 def factors(schedule, epochs, steps_per_epoch, **options):
@@ -40,7 +50,14 @@ def torch_factors(make, steps):
 def test_factor_is_positive_and_at_most_one(schedule, epochs, steps_per_epoch, data):
     total = epochs * steps_per_epoch
     step = data.draw(st.integers(0, total - 1))
-    assert 0 < schedule.factor(step, total, steps_per_epoch) <= 1 + 1e-12
+    factor = schedule.factor(step, total, steps_per_epoch)
+    assert 0 < factor <= 1 + 1e-12 or _between_waves(schedule, step, total)
+
+
+def _between_waves(schedule, step, total):
+    """Whether coslog4 is at one of its four zeros."""
+    zeros = [0, total / 15, 3 * total / 15, 7 * total / 15]
+    return schedule.name == "coslog4" and any(math.isclose(step, zero) for zero in zeros)
 
 
 @every_schedule
@@ -79,6 +96,8 @@ ENDS = {
     "warmup_cosine": 0.0,
     "one_cycle": 1 / 25 / 1e4,
     "triangular": 0.1,
+    "cosine_restarts": math.cos(math.pi / 16) ** 2,
+    "coslog4": 0.0,
     "step": 0.1**2,
     "exponential": 0.95**80,
     "invscaling": 81**-0.5,
@@ -93,7 +112,7 @@ def test_run_ends_where_the_formula_says(schedule):
 
 
 @pytest.mark.parametrize(
-    "name", ["constant", "linear_warmup", "cosine", "warmup_cosine", "one_cycle"]
+    "name", ["constant", "linear_warmup", "cosine", "warmup_cosine", "one_cycle", "coslog4"]
 )
 def test_a_run_that_goes_on_stays_where_it_ended(name):
     schedule = SCHEDULES[name]
@@ -120,6 +139,15 @@ TORCH = {
     ("triangular", (("cycle_epochs", 4),)): lambda o: lr_scheduler.CyclicLR(
         o, base_lr=0.1, max_lr=1.0, step_size_up=20, cycle_momentum=False
     ),
+    ("cosine_restarts", (("cycle_epochs", 3), ("cycle_factor", 1))): lambda o: (
+        lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=30)
+    ),
+    ("cosine_restarts", (("cycle_epochs", 2), ("final_factor", 0.1))): lambda o: (
+        lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=20, T_mult=2, eta_min=0.1)
+    ),
+    ("cosine_restarts", (("cycle_epochs", 1), ("cycle_factor", 3))): lambda o: (
+        lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=10, T_mult=3)
+    ),
     ("step", (("every_epochs", 3), ("gamma", 0.5))): lambda o: lr_scheduler.StepLR(o, 30, 0.5),
     ("warmup_cosine", (("warmup_share", 0.25),)): lambda o: lr_scheduler.LambdaLR(
         o, lambda s: (s + 1) / 30 if s < 30 else 0.5 * (1 + math.cos(math.pi * (s - 30) / 90))
@@ -134,6 +162,64 @@ def test_factors_are_those_of_torch(name, options):
     np.testing.assert_allclose(
         ours, torch_factors(TORCH[name, options], 120), rtol=1e-9, atol=1e-12
     )
+
+
+def test_coslog4_is_the_formula_of_realmlp():
+    t = np.arange(240) / 240
+    expected = 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * t)))
+    ours = factors(SCHEDULES["coslog4"], 24, 10)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12)
+    # Four waves, each twice as long as the one before, from zero to zero.
+    assert [ours[step] for step in (0, 16, 48, 112)] == pytest.approx([0] * 4, abs=1e-12)
+
+
+def test_a_function_of_progress_is_followed():
+    schedule = get_schedule(np.sqrt)
+    assert schedule == FunctionOfProgress(np.sqrt)
+    np.testing.assert_allclose(factors(schedule, 5, 4), np.sqrt(np.arange(20) / 20))
+    assert schedule.factor(30, 20, 4) == 1
+
+
+@pytest.mark.parametrize("found", [-1.0, math.nan, math.inf, None, "0.1"])
+def test_a_function_that_gives_no_factor_is_told_so(found):
+    schedule = get_schedule(lambda progress: found)
+    with pytest.raises(ValueError, match=r"finite number of at least 0; at progress 0\.5 it"):
+        schedule.factor(2, 4, 1)
+
+
+def test_all_but_those_that_watch_the_loss_are_timed():
+    assert set(SCHEDULES) - set(TIMED) == {"constant", "adaptive", "plateau"}
+
+
+@every_timed_one
+def test_steps_that_count_as_an_epoch_make_a_function_of_the_step(schedule):
+    """Whatever the batch size, the number of rows and the length of the training."""
+    counted = replace(schedule, epochs=60, steps_per_epoch=20)
+    expected = [schedule.factor(s, 1200, 20, rows_per_epoch=400) for s in range(1500)]
+    # 20 rows a step, as in the run above.
+    for steps_per_epoch, total in ((7, 350), (50, 5000)):
+        rows = 20 * steps_per_epoch
+        found = [
+            counted.factor(s, total, steps_per_epoch, rows_per_epoch=rows) for s in range(1500)
+        ]
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert counted.changes == "step"
+
+
+@every_timed_one
+def test_a_length_in_epochs_is_the_run_for_the_schedule(schedule):
+    short = replace(schedule, epochs=30)
+    assert short.changes == schedule.changes
+    found = [short.factor(s, 80 * 7, 7) for s in range(80 * 7)]
+    expected = [schedule.factor(s, 30 * 7, 7) for s in range(80 * 7)]
+    assert found == expected
+
+
+def test_repr_shows_epochs_and_steps_where_they_are_set():
+    assert repr(StepDecay(10)) == "StepDecay(every_epochs=10, gamma=0.1)"
+    timed = StepDecay(10, epochs=2.5, steps_per_epoch=5000)
+    assert repr(timed) == "StepDecay(every_epochs=10, gamma=0.1, epochs=2.5, steps_per_epoch=5000)"
+    assert eval(repr(timed)) == timed
 
 
 def test_exponential_is_that_of_torch_by_epoch():
@@ -220,7 +306,8 @@ def test_states_are_values():
 @pytest.mark.parametrize("total", [1, 2, 3])
 @every_schedule
 def test_runs_of_very_few_steps_work(schedule, total):
-    assert all(0 < schedule.factor(s, total, 1) <= 1 for s in range(total))
+    least = 0 if schedule.name == "coslog4" else 1e-12
+    assert all(least <= schedule.factor(s, total, 1) <= 1 for s in range(total))
 
 
 def test_one_cycle_whose_rise_is_shorter_than_a_step_only_falls():
@@ -252,6 +339,13 @@ def test_entries_compare_hash_and_survive_pickling(schedule):
         ("adaptive", {"divisor": 1.0}, "divisor must be greater than 1"),
         ("invscaling", {"power": 1.0}, "Did you mean 'power_t'"),
         ("constant", {"gamma": 1.0}, "takes no options"),
+        ("constant", {"epochs": 1.0}, "takes no options"),
+        (StepDecay, {}, "schedule=StepDecay is a class; give an instance"),
+        (None, {}, "schedule=None is not known"),
+        ("cosine", {"epochs": 0}, "epochs must be a finite number greater than 0"),
+        ("step", {"steps_per_epoch": 1.5}, "steps_per_epoch must be an integer greater than 0"),
+        ("cosine_restarts", {"cycle_factor": 0.5}, "cycle_factor must be at least 1"),
+        ("cosine_restarts", {"cycle_epochs": 0}, "cycle_epochs must be an integer greater"),
     ],
 )
 def test_get_schedule_says_what_is_wrong(name, options, message):
