@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,7 +38,8 @@ class NormTracker:
         if not self._measuring:
             return
         parameters = net.parameters
-        self._gradients.append(torch.linalg.vector_norm(parameters.grad))
+        # Squares, by a dot product: half the time of a norm.
+        self._gradients.append(parameters.grad.dot(parameters.grad))
         if self._before is None:
             self._before = torch.empty_like(parameters.grad)
         self._before.copy_(parameters.flat.detach())
@@ -47,11 +49,15 @@ class NormTracker:
         if self._measuring:
             assert self._before is not None
             moved = self._before.sub_(net.parameters.flat.detach())
-            self._updates.append(torch.linalg.vector_norm(moved))
+            self._updates.append(moved.dot(moved))
 
     def after_epoch(self, net: Engine) -> None:
         """Write the epoch's norms into the history."""
-        for name, norms in (("gradient_norm", self._gradients), ("update_norm", self._updates)):
-            if norms:
-                net.history.record(name, torch.stack(norms).square().mean().sqrt().item())
-            norms.clear()
+        count = len(self._gradients)
+        if count == 0:
+            return
+        read = torch.stack([*self._gradients, *self._updates]).tolist()
+        net.history.record("gradient_norm", math.sqrt(sum(read[:count]) / count))
+        net.history.record("update_norm", math.sqrt(sum(read[count:]) / count))
+        self._gradients.clear()
+        self._updates.clear()
