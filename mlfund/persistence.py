@@ -14,6 +14,7 @@ import json
 import os
 import pickle
 import re
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable
@@ -259,6 +260,11 @@ class _ImportableOnly(pickle.Pickler):
     """Walks an object as pickle does and refuses functions and classes without import path."""
 
     def reducer_override(self, item: Any) -> Any:
+        if "torch" in sys.modules and isinstance(item, sys.modules["torch"].Tensor):
+            raise PersistenceError(
+                "an estimator cannot be saved that holds a torch tensor, such as that of a torch "
+                "module given as a parameter: give the class of the module instead, or use pickle."
+            )
         if not isinstance(item, FunctionType | type):
             return NotImplemented
         if item.__qualname__.endswith("<lambda>"):

@@ -227,7 +227,7 @@ class OwnModule(BaseNeural):
 
     def _forget(self) -> None:
         super()._forget()
-        for name in ("_recipe", "_pass_costs"):
+        for name in ("_recipe", "_pass_costs", "_target_kind"):
             vars(self).pop(name, None)
 
     def __getstate__(self) -> dict[str, Any]:
