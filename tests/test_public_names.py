@@ -34,6 +34,8 @@ def test_public_names_are_pinned():
         "ParametricRegressor",
         "TablePreprocessor",
         "advise",
+        "diagnose",
+        "find_learning_rate",
         "load",
         "save",
         "trusted_types",
