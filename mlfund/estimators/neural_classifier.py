@@ -98,6 +98,9 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         Largest norm of the gradient of all weights together; a longer one is scaled to it.
     clip_value : float or None, default=None
         Largest absolute value of a component of the gradient, clipped before `clip_norm`.
+    averaging : {"ema", "swa"}, Averaging or None, default=None
+        Average of the weights along the training, validated and kept in their place: an
+        exponential moving average, or stochastic weight averaging over the last epochs.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied with `sample_weight`.
     l1_ratio : float or None, default=None
@@ -108,8 +111,6 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         beside the gradient (`alpha` acts through it).
     max_norm : float or None, default=None
         Largest norm of the weights into a unit; longer ones are scaled to it after each step.
-    averaging : {"ema", "swa"}, Averaging or None, default=None
-        Average of the weights over the training that takes their place at its end.
     validation_split : cv splitter, iterable of (train, test), int or None, default=None
         Which rows are held out, in place of `validation_fraction`: the test rows of the
         last split, which for `TimeSeriesSplit` is the one with the most rows to train on.
@@ -127,7 +128,8 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         multiplies in bfloat16 over float32 weights, "mixed" does where the device has the
         units for it, "auto" where that also pays; both fall back to float32.
     callbacks : list of skorch callbacks or None, default=None
-        Told of every epoch, and of every batch if they look at batches.
+        Told of every epoch, and of every batch if they look at batches. Callbacks of
+        scikit-learn are set by `set_callbacks`.
     checkpoint_dir : str, path-like or None, default=None
         Folder for checkpoints: a `fit` that was killed goes on from the last one when it
         is called again with the same parameters, data and seed, and ends with the same
@@ -136,7 +138,8 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         Epochs between checkpoints, or a duration such as "30s", "5min" or "1h"; None is
         "1min".
     track_norms : bool or None, default=None
-        Whether `history_` has the norms of gradients and updates.
+        Whether the norms of gradient and update in `history_` are root mean squares over all
+        steps of an epoch; None takes its first step alone, at next to no cost, False none.
 
     Attributes
     ----------
@@ -166,8 +169,9 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         What turns raw scores into probabilities: "logistic" or "softmax", or "identity"
         where the loss has none.
     history_ : pandas.DataFrame
-        One row an epoch: epoch, train_loss, lr, seconds, and with `early_stopping`
-        valid_loss and valid_score.
+        One row an epoch: epoch, train_loss, valid_loss and valid_score where rows validate,
+        lr, gradient_norm and update_norm (see `track_norms`), seconds, and numbers that
+        callbacks recorded. `plot_history` draws it.
     device_ : str
         Where the training ran.
     n_features_in_ : int
@@ -257,11 +261,11 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         accumulation_steps: int | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        averaging: Any = None,
         class_weight: Any = None,
         l1_ratio: float | None = None,
         weight_decay: float | None = None,
         max_norm: float | None = None,
-        averaging: Any = None,
         validation_split: Any = None,
         scoring: Any = None,
         device: str | torch.device | None = None,
@@ -269,7 +273,7 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         callbacks: Sequence[Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int | str | None = None,
-        track_norms: Any = None,
+        track_norms: bool | None = None,
     ) -> None:
         self.module = module
         self.module_params = module_params
@@ -298,11 +302,11 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         self.accumulation_steps = accumulation_steps
         self.clip_norm = clip_norm
         self.clip_value = clip_value
+        self.averaging = averaging
         self.class_weight = class_weight
         self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
         self.max_norm = max_norm
-        self.averaging = averaging
         self.validation_split = validation_split
         self.scoring = scoring
         self.device = device

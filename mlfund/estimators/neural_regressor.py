@@ -91,6 +91,9 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         Largest norm of the gradient of all weights together; a longer one is scaled to it.
     clip_value : float or None, default=None
         Largest absolute value of a component of the gradient, clipped before `clip_norm`.
+    averaging : {"ema", "swa"}, Averaging or None, default=None
+        Average of the weights along the training, validated and kept in their place: an
+        exponential moving average, or stochastic weight averaging over the last epochs.
     l1_ratio : float or None, default=None
         Share of `alpha` that goes to the sum of absolute weights instead of half the sum of
         squares, in [0, 1]; None is 0.
@@ -99,8 +102,6 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         beside the gradient (`alpha` acts through it).
     max_norm : float or None, default=None
         Largest norm of the weights into a unit; longer ones are scaled to it after each step.
-    averaging : {"ema", "swa"}, Averaging or None, default=None
-        Average of the weights over the training that takes their place at its end.
     validation_split : cv splitter, iterable of (train, test), int or None, default=None
         Which rows are held out, in place of `validation_fraction`: the test rows of the
         last split, which for `TimeSeriesSplit` is the one with the most rows to train on.
@@ -118,7 +119,8 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         multiplies in bfloat16 over float32 weights, "mixed" does where the device has the
         units for it, "auto" where that also pays; both fall back to float32.
     callbacks : list of skorch callbacks or None, default=None
-        Told of every epoch, and of every batch if they look at batches.
+        Told of every epoch, and of every batch if they look at batches. Callbacks of
+        scikit-learn are set by `set_callbacks`.
     checkpoint_dir : str, path-like or None, default=None
         Folder for checkpoints: a `fit` that was killed goes on from the last one when it
         is called again with the same parameters, data and seed, and ends with the same
@@ -127,7 +129,8 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         Epochs between checkpoints, or a duration such as "30s", "5min" or "1h"; None is
         "1min".
     track_norms : bool or None, default=None
-        Whether `history_` has the norms of gradients and updates.
+        Whether the norms of gradient and update in `history_` are root mean squares over all
+        steps of an epoch; None takes its first step alone, at next to no cost, False none.
 
     Attributes
     ----------
@@ -155,8 +158,9 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         What turns raw scores into predictions: "identity", "exp", or "link" for another
         inverse link of the loss.
     history_ : pandas.DataFrame
-        One row an epoch: epoch, train_loss, lr, seconds, and with `early_stopping`
-        valid_loss and valid_score.
+        One row an epoch: epoch, train_loss, valid_loss and valid_score where rows validate,
+        lr, gradient_norm and update_norm (see `track_norms`), seconds, and numbers that
+        callbacks recorded. `plot_history` draws it.
     device_ : str
         Where the training ran.
     n_features_in_ : int
@@ -232,10 +236,10 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         accumulation_steps: int | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        averaging: Any = None,
         l1_ratio: float | None = None,
         weight_decay: float | None = None,
         max_norm: float | None = None,
-        averaging: Any = None,
         validation_split: Any = None,
         scoring: Any = None,
         device: str | torch.device | None = None,
@@ -243,7 +247,7 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         callbacks: Sequence[Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int | str | None = None,
-        track_norms: Any = None,
+        track_norms: bool | None = None,
     ) -> None:
         self.module = module
         self.module_params = module_params
@@ -270,10 +274,10 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         self.accumulation_steps = accumulation_steps
         self.clip_norm = clip_norm
         self.clip_value = clip_value
+        self.averaging = averaging
         self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
         self.max_norm = max_norm
-        self.averaging = averaging
         self.validation_split = validation_split
         self.scoring = scoring
         self.device = device
