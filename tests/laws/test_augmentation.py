@@ -95,7 +95,7 @@ def test_noise_has_its_standard_deviation_and_no_bias():
     assert torch.equal(GaussianNoise(0.0).apply(given, seeded(), "real").X, given.X)
 
 
-@pytest.mark.parametrize("alpha", [0.1, 1.0, 4.0])
+@pytest.mark.parametrize("alpha", [1.0, 4.0])
 def test_shares_of_mixup_are_beta_distributed_and_the_same_for_features_and_target(alpha):
     # Features and target are the number of the row, so that a mix tells both rows apart.
     n = 4000
@@ -111,12 +111,10 @@ def test_shares_of_mixup_are_beta_distributed_and_the_same_for_features_and_targ
     share = 1 - shift[moved] / (other - code[moved, 0])
     assert (other - other.round()).abs().max() < 1e-2
     assert len(other.round().unique()) == len(other)
-    if alpha >= 1:
-        assert stats.kstest(share.numpy(), stats.beta(alpha, alpha).cdf).pvalue > 1e-3
-    assert share.mean() == pytest.approx(0.5, abs=0.03)
+    assert stats.kstest(share.numpy(), stats.beta(alpha, alpha).cdf).pvalue > 1e-3
 
 
-def test_mixup_of_any_seed_has_the_variance_of_the_beta_distribution():
+def test_mixup_with_small_shares_has_the_variance_of_the_beta_distribution():
     share = (
         Mixup(0.1)
         .apply(
@@ -187,9 +185,8 @@ def test_transforms_take_and_give_batches_of_the_engine(kind, weighted):
     torch.testing.assert_close(batch[1], expected.y)
     if weighted:
         torch.testing.assert_close(batch.weight, expected.weight)
-    assert loss_for("log_loss", kind).value(torch.zeros(N, batch[1].shape[1]), batch[1]).shape == (
-        N,
-    )
+    raw = torch.zeros(N, batch[1].shape[1])
+    assert loss_for("log_loss", kind).value(raw, batch[1]).shape == (N,)
 
 
 def test_noise_leaves_class_codes_and_integer_features_are_refused():
