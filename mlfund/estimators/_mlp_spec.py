@@ -51,12 +51,14 @@ _STOCHASTIC_ONLY = (
     "accumulation_steps",
     "clip_norm",
     "clip_value",
+    "averaging",
     "weight_decay",
     "max_norm",
     "dropout",
     "validation_split",
     "scoring",
     "callbacks",
+    "track_norms",
     "checkpoint_dir",
 )
 # Options that an optimizer given by name takes from the estimator; RMSProp and AdaGrad

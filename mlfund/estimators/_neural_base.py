@@ -31,6 +31,7 @@ from mlfund._engine.objective import Objective
 from mlfund._version_stamp import VersionStamped
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._neural_callbacks import check_checkpoints, watched
+from mlfund.estimators._neural_plot import draw
 from mlfund.estimators._neural_rows import HostRows
 from mlfund.estimators._neural_training import Outcome, Progress, train_stochastic
 from mlfund.estimators._neural_validation import hold_out, score_of
@@ -44,6 +45,8 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
     _parameter_constraints: dict[str, list[Any]] = spec.CONSTRAINTS
     # What X may be of; anything else becomes the first of them.
     _input_dtypes: Any = (np.float64, np.float32)
+    # What `_validation_score` measures.
+    _score_name: str
 
     @abstractmethod
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
@@ -302,6 +305,40 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
 
     @property
     def history_(self) -> pd.DataFrame:
-        """One row an epoch: epoch, train_loss, lr, seconds, and validation columns."""
+        """One row an epoch, as the class describes it."""
         check_is_fitted(self)
         return pd.DataFrame(self._epochs)
+
+    def plot_history(self, *, axes: Any = None) -> np.ndarray:
+        """Draw the training by epoch: losses, validation score, learning rate, norms.
+
+        A dashed line marks the epoch whose weights `early_stopping` kept. Needs
+        matplotlib (``pip install 'mlfund[plot]'``).
+
+        Parameters
+        ----------
+        axes : array-like of matplotlib.axes.Axes, optional
+            Where to draw, one axis for each chart; a new figure is made without it.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+            One for each chart; ``axes[0].figure.savefig("training.png")`` writes a file.
+
+        Raises
+        ------
+        ValueError
+            If the last training had no epochs, as those of "lbfgs", or the number of
+            axes is not that of the charts.
+        ImportError
+            If matplotlib is not installed.
+        """
+        history = self.history_
+        if history.empty:
+            raise ValueError("The last training had no epochs to draw, for instance by 'lbfgs'.")
+        kept = None
+        if self.early_stopping and history["valid_score"].notna().any():
+            kept = int(history["epoch"][history["valid_score"].idxmax()])
+        scoring = self.scoring
+        name = self._score_name if scoring is None else getattr(scoring, "__name__", str(scoring))
+        return draw(history, score_name=name, kept_epoch=kept, axes=axes)

@@ -25,6 +25,8 @@ from mlfund.losses import Loss, loss_for
 class BaseNeuralClassifier(ClassifierMixin, BaseNeural):
     """A neural net for classes, binary, multiclass or multilabel."""
 
+    _score_name = "accuracy"
+
     def predict(self, X: Any) -> np.ndarray:
         """Return class labels, shape (n,), or 0/1 indicators, shape (n, n_labels)."""
         raw = self._raw(X)

@@ -19,6 +19,8 @@ from mlfund.losses import GaussianNLL, Loss, loss_for
 class BaseNeuralRegressor(RegressorMixin, BaseNeural):
     """A neural net for real targets, one or several."""
 
+    _score_name = "R²"
+
     def predict(
         self, X: Any, return_std: bool = False
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:

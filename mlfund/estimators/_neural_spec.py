@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from mlfund._check import check_choice
 from mlfund._engine.net import StepRule
 from mlfund._engine.rules import decoupled_decay
+from mlfund.averaging import Averaging
 from mlfund.losses import Loss
 from mlfund.optimizers import Optimizer, get_optimizer
 from mlfund.schedules import Schedule, get_schedule
@@ -48,12 +49,14 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "accumulation_steps": [Interval(Integral, 1, None, closed="left"), None],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
     "clip_value": [Interval(Real, 0, None, closed="neither"), None],
+    "averaging": [str, Averaging, None],
     "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
     "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     "max_norm": [Interval(Real, 0, None, closed="neither"), None],
     "device": [str, torch.device, None],
     "precision": [StrOptions(set(PRECISIONS)), None],
     "callbacks": [list, tuple, None],
+    "track_norms": ["boolean", None],
     "checkpoint_dir": [str, os.PathLike, None],
     "checkpoint_every": [str, Integral, None],
 }

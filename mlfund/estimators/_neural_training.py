@@ -6,6 +6,7 @@ import math
 import sys
 import warnings
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,17 @@ from torch import nn
 from mlfund._check import limited_threads
 from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.callbacks import (
-    DivergenceGuard,
     FollowAdaptive,
     RecordLearningRate,
     StopOnPlateau,
     in_order,
 )
 from mlfund._engine.data import DeviceRows
+from mlfund._engine.divergence import DivergenceGuard, explain
 from mlfund._engine.net import Engine, Score
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, export_state
+from mlfund.averaging import get_averaging
 from mlfund.estimators._neural_callbacks import checkpoints, reports
 from mlfund.estimators._neural_spec import autocast_dtype, schedule_of
 from mlfund.estimators._neural_steps import Pace, penalty_of, rules_after, rules_before
@@ -35,8 +37,10 @@ NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values "
     "and need to be preprocessed."
 )
-# Features beyond this are what a divergence is blamed on, not the learning rate.
-LARGE_FEATURE = 1e3
+
+# Columns of `history_` that the engine fills, after "epoch" and before "seconds".
+HISTORY = ("train_loss", "valid_loss", "valid_score", "lr", "gradient_norm", "update_norm")
+_NOT_TIDY = {*HISTORY, "epoch", "dur", "train_batch_count", "valid_batch_count"}
 
 
 @dataclass
@@ -54,7 +58,8 @@ class Progress:
     loss_curve, scores : list of float
         Loss, and validation score, of every epoch.
     history : list of dict
-        One row an epoch: epoch, train_loss, valid_loss, valid_score, lr, seconds.
+        One row an epoch: epoch, the columns of `HISTORY`, seconds, and what callbacks
+        recorded.
     optimizer : dict
         State of the optimizer as numpy arrays, empty for a fresh one.
     """
@@ -161,6 +166,8 @@ def train_stochastic(
         penalty=penalty_of(estimator),
         rules=[*rules_before(estimator, pace), *rules],
         after_step=rules_after(estimator, module),
+        averaging=None if estimator.averaging is None else get_averaging(estimator.averaging),
+        track_norms=estimator.track_norms,
         callbacks=[
             guard,
             RecordLearningRate(),
@@ -237,26 +244,24 @@ def _report_end(estimator: Any, engine: Engine) -> None:
 
 
 def _row(epoch: Any) -> dict[str, float]:
-    names = ("train_loss", "valid_loss", "valid_score", "lr")
-    row = {name: float(epoch[name]) for name in names if name in epoch}
-    return {**row, "seconds": float(epoch["dur"])}
+    """Return the numbers of an epoch, those that callbacks recorded after the engine's own."""
+    row = {name: float(epoch[name]) for name in HISTORY if name in epoch}
+    recorded = {
+        name: float(value)
+        for name, value in epoch.items()
+        if isinstance(value, Real) and not isinstance(value, bool) and name not in _NOT_TIDY
+    }
+    return {**row, "seconds": float(epoch["dur"]), **recorded}
 
 
 def _report_divergence(rows: DeviceRows, guard: DivergenceGuard) -> None:
-    """Raise if there is no good epoch to go back to, else warn; name cause and cure."""
-    largest = rows.largest_feature()
-    cause = (
-        f"X holds values up to {largest:.3g}: standardise it, "
-        "for instance with sklearn.preprocessing.StandardScaler"
-        if largest > LARGE_FEATURE
-        else f"the learning rate, {guard.bad_lr_:.3g}, is probably too high: lower "
-        "learning_rate_init"
-    )
+    """Raise if there is no good epoch to go back to, else warn; name layer, cause and cure."""
+    what = explain(guard, rows)
     if guard.n_good_ == 0:
-        raise ValueError(f"{NON_FINITE} It happened in epoch 1; {cause}.")
+        raise ValueError(f"{NON_FINITE} The training diverged in epoch 1: {what}.")
     warnings.warn(
-        f"The training diverged in epoch {guard.bad_epoch_}: the loss exploded or became NaN; "
-        f"{cause}. The weights of epoch {guard.n_good_} are kept.",
+        f"The training diverged in epoch {guard.bad_epoch_}: {what}. "
+        f"The weights of epoch {guard.n_good_} are kept.",
         ConvergenceWarning,
         stacklevel=6,
     )

@@ -99,6 +99,9 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         Largest norm of the gradient of all weights together; a longer one is scaled to it.
     clip_value : float or None, default=None
         Largest absolute value of a component of the gradient, clipped before `clip_norm`.
+    averaging : {"ema", "swa"}, Averaging or None, default=None
+        Average of the weights along the training, validated and kept in their place: an
+        exponential moving average, or stochastic weight averaging over the last epochs.
     l1_ratio : float or None, default=None
         Share of `alpha` that goes to the sum of absolute weights instead of half the sum of
         squares, in [0, 1]; None is 0.
@@ -144,6 +147,9 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
     checkpoint_every : int, str or None, default=None
         Epochs between checkpoints, or a duration such as "30s", "5min" or "1h"; None is
         "1min".
+    track_norms : bool or None, default=None
+        Whether the norms of gradient and update in `history_` are root mean squares over all
+        steps of an epoch; None takes its first step alone, at next to no cost, False none.
 
     Attributes
     ----------
@@ -177,8 +183,9 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         What turns raw scores into predictions: "identity", "exp", or "link" for another
         inverse link of the loss.
     history_ : pandas.DataFrame
-        One row an epoch: epoch, train_loss, lr, seconds, and with `early_stopping`
-        valid_loss and valid_score.
+        One row an epoch: epoch, train_loss, valid_loss and valid_score where rows validate,
+        lr, gradient_norm and update_norm (see `track_norms`), seconds, and numbers that
+        callbacks recorded. `plot_history` draws it.
     device_ : str
         Where the training ran.
     n_features_in_ : int
@@ -248,6 +255,7 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         accumulation_steps: int | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        averaging: Any = None,
         l1_ratio: float | None = None,
         weight_decay: float | None = None,
         max_norm: float | None = None,
@@ -263,6 +271,7 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         callbacks: Sequence[Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int | str | None = None,
+        track_norms: bool | None = None,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -295,6 +304,7 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         self.accumulation_steps = accumulation_steps
         self.clip_norm = clip_norm
         self.clip_value = clip_value
+        self.averaging = averaging
         self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
         self.max_norm = max_norm
@@ -310,6 +320,7 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         self.callbacks = callbacks
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every
+        self.track_norms = track_norms
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

@@ -395,7 +395,8 @@ def test_history_is_a_tidy_frame():
     model = MLPClassifier(**SHORT, early_stopping=True, schedule="cosine").fit(X3, Y3)
     frame = model.history_
     assert list(frame.columns) == [
-        "epoch", "train_loss", "valid_loss", "valid_score", "lr", "seconds",
+        "epoch", "train_loss", "valid_loss", "valid_score", "lr", "gradient_norm", "update_norm",
+        "seconds",
     ]  # fmt: skip
     assert list(frame["train_loss"]) == model.loss_curve_
     assert list(frame["valid_score"]) == model.validation_scores_
