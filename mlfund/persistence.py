@@ -449,6 +449,17 @@ _TRUSTED = {
     "mlfund.estimators.neural_classifier.NeuralClassifier": "ObjectNode",
     "mlfund.estimators.neural_regressor.NeuralRegressor": "ObjectNode",
     "mlfund.estimators._neural_own_build.Recipe": "ObjectNode",
+    # Entries around a function or a class, called in training only. skops refuses to hand over
+    # either, but those of torch below, unless the caller of `load` vouches for it.
+    "mlfund.losses.CallableLoss": "ObjectNode",
+    "mlfund.optimizers.TorchOptimizer": "ObjectNode",
+    "mlfund.schedules.FunctionOfProgress": "ObjectNode",
+    "torch.optim.adadelta.Adadelta": "TypeNode",
+    "torch.optim.adamax.Adamax": "TypeNode",
+    "torch.optim.asgd.ASGD": "TypeNode",
+    "torch.optim.nadam.NAdam": "TypeNode",
+    "torch.optim.radam.RAdam": "TypeNode",
+    "torch.optim.rprop.Rprop": "TypeNode",
     # Gradient boosting: its state holds the model as bytes, which _saved_trees.py checks on
     # loading, before XGBoost predicts with it.
     "mlfund.advisor.boosting.BoostedTreesClassifier": "ObjectNode",

@@ -26,6 +26,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from torch.optim import NAdam
 
 import mlfund
 from mlfund import (
@@ -151,6 +152,18 @@ def test_the_vocabulary_holds_plain_numbers_only_and_is_trusted():
         plain = (int, float, bool, str, type(None))
         assert all(type(value) in plain for value in vars(entry).values()), entry
         assert f"{type(entry).__module__}.{type(entry).__name__}" in trusted_types()
+
+
+def test_entries_around_what_torch_and_numpy_trust_are_restored(write):
+    options = {"betas": (0.8, 0.9)}
+    model = mlfund.MLPClassifier(
+        optimizer=optimizers.TorchOptimizer(NAdam, **options),
+        schedule=schedules.get_schedule(np.sqrt),
+        loss=losses.get_loss("focal_binary", gamma=1.0),
+    )
+    loaded = load(write(dump(model)))
+    for name in ("optimizer", "schedule", "loss"):
+        assert getattr(loaded, name) == getattr(model, name)
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
