@@ -1,4 +1,4 @@
-"""Callbacks of the engine: divergence, stopping rules, learning rates, messages.
+"""Callbacks of the engine: stopping rules, learning rates, messages.
 
 They are ordinary skorch callbacks. `in_order` puts those of the user first and those
 that may end the training last; the engine sees to it that none of them misses the
@@ -7,7 +7,6 @@ last `on_epoch_end`.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,9 +21,6 @@ from mlfund.schedules import Adaptive
 # scikit-learn's learning_rate="adaptive": divide by 5, and stop below this rate.
 ADAPTIVE_FACTOR = 5.0
 ADAPTIVE_SMALLEST = 1e-6
-
-# A loss this many times that of the first epoch has exploded.
-EXPLODED = 1e3
 
 
 def in_order(callbacks: Iterable[Any]) -> list[Any]:
@@ -59,64 +55,6 @@ def _rank(callback: Any) -> int:
     if issubclass(kind, EarlyStopping):
         return 2
     return 1 if issubclass(kind, PrintLog) else 0
-
-
-class DivergenceGuard(Callback):
-    """Go back to the last good epoch of a training that diverged.
-
-    A loss or a weight that is NaN or infinite ends the training. A loss that is finite
-    but `EXPLODED` times that of the first epoch does not, since it may come down again;
-    but such an epoch is not one to go back to, and not one to end with.
-
-    Attributes
-    ----------
-    bad_epoch_ : int or None
-        Number of the first bad epoch, counted from 1 in this training, if the training
-        did not recover.
-    bad_lr_ : float
-        Learning rate of that epoch.
-    n_good_ : int
-        Number of the epoch whose weights were last good; 0 for the initial ones.
-    """
-
-    def __init__(self) -> None:
-        self.bad_epoch_: int | None = None
-        self.bad_lr_ = math.nan
-        self.n_good_ = 0
-        self._good: Tensor | None = None
-        self._n_epochs = 0
-        self._limit = math.inf
-
-    def on_train_begin(self, net: Engine, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Keep the initial weights."""
-        self._good = net.parameters.snapshot()
-
-    def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
-        """Keep the weights of a good epoch; go back and stop after one with NaN."""
-        self._n_epochs += 1
-        loss = net.history[-1]["train_loss"]
-        finite = math.isfinite(loss) and net.parameters.is_finite()
-        if finite and self._n_epochs == 1:
-            self._limit = EXPLODED * loss
-        if finite and loss <= self._limit:
-            self._keep(net)
-            return
-        if self.bad_epoch_ is None:
-            self.bad_epoch_ = self._n_epochs
-            self.bad_lr_ = net.optimizer_.param_groups[0]["lr"]
-        if not finite:
-            raise StopTraining(f"The loss or a weight was not finite in epoch {self._n_epochs}.")
-
-    def on_train_end(self, net: Engine, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Write the last good weights back if the training did not end with good ones."""
-        if self.bad_epoch_ is not None and self._good is not None:
-            net.parameters.restore(self._good)
-
-    def _keep(self, net: Engine) -> None:
-        assert self._good is not None
-        net.parameters.snapshot(out=self._good)
-        self.n_good_ = self._n_epochs
-        self.bad_epoch_ = None
 
 
 class StopOnPlateau(Callback):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -83,6 +82,8 @@ class Layer:
         The torch function that made `output`, such as "linear" or "batch_norm".
     output : Tensor
         Before the activation.
+    fed : Tensor or None
+        What the layer was given beside its parameters.
     activation : str or None
         The torch function applied to it next, such as "relu".
     activated : Tensor or None
@@ -92,6 +93,7 @@ class Layer:
     name: str
     kind: str
     output: Tensor
+    fed: Tensor | None = None
     activation: str | None = None
     activated: Tensor | None = None
 
@@ -169,21 +171,21 @@ class LayerWatch(TorchFunctionMode):
 
     def _note_layer(self, kind: str, given: tuple[Any, ...], out: Any) -> None:
         out = out[0] if isinstance(out, tuple) else out
-        names = [
-            self._names[tensor.data_ptr()]
-            for tensor in _tensors(given)
-            if tensor.data_ptr() in self._names and (kind in _NORMS or tensor.dim() > 1)
-        ]
+        names, fed = [], None
+        for tensor in _tensors(given):
+            name = self._names.get(tensor.data_ptr())
+            if name is None:
+                fed = tensor if fed is None else fed
+            elif kind in _NORMS or tensor.dim() > 1:
+                names.append(name)
         if not names or not isinstance(out, Tensor) or not out.is_floating_point():
             return
-        self.layers.append(Layer(names[0], kind, out))
+        self.layers.append(Layer(names[0], kind, out, fed))
         self._tell(self.layers[-1])
 
     def _tell(self, layer: Layer) -> None:
         if self.on_layer is not None:
-            # What a listener computes is no part of the forward pass.
-            with torch._C.DisableTorchFunction():
-                self.on_layer(layer)
+            self.on_layer(layer)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

@@ -17,7 +17,6 @@ from torch import nn
 
 from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.callbacks import (
-    DivergenceGuard,
     FollowAdaptive,
     InverseScaling,
     RecordLearningRate,
@@ -31,6 +30,7 @@ from mlfund._engine.checkpoint import (
     training_fingerprint,
 )
 from mlfund._engine.data import DeviceRows
+from mlfund._engine.divergence import DivergenceGuard
 from mlfund._engine.intervals import Clock, Interval, read_interval
 from mlfund._engine.net import Engine
 from mlfund._engine.objective import Objective

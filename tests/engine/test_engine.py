@@ -12,8 +12,9 @@ from skorch.callbacks import (
     LRScheduler,
 )
 
-from mlfund._engine.callbacks import DivergenceGuard, StopOnPlateau, in_order
+from mlfund._engine.callbacks import StopOnPlateau, in_order
 from mlfund._engine.data import DeviceRows
+from mlfund._engine.divergence import DivergenceGuard
 from mlfund._engine.net import StopTraining
 from mlfund._engine.parameters import export_state
 from mlfund.nets.mlp import MLP
