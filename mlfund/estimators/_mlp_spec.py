@@ -52,6 +52,9 @@ _STOCHASTIC_ONLY = (
     "clip_norm",
     "clip_value",
     "averaging",
+    "label_smoothing",
+    "mixup",
+    "input_noise",
     "weight_decay",
     "max_norm",
     "dropout",
@@ -75,7 +78,8 @@ def check_contradictions(estimator: Any) -> None:
     """Raise ValueError, naming both, where two parameters contradict each other."""
     if estimator.solver == "lbfgs":
         for name in _STOCHASTIC_ONLY:
-            if getattr(estimator, name) is not None:
+            # Only classifiers have label_smoothing.
+            if getattr(estimator, name, None) is not None:
                 refuse_pair(estimator, "solver", name, "lbfgs has no steps over batches")
         if estimator.l1_ratio:
             refuse_pair(estimator, "solver", "l1_ratio", "lbfgs needs a smooth penalty")

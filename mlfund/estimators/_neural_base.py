@@ -29,6 +29,7 @@ from mlfund._engine.data import DeviceRows
 from mlfund._engine.net import Engine, StepRule
 from mlfund._engine.objective import Objective
 from mlfund._version_stamp import VersionStamped
+from mlfund.augmentation import Augmentation, GaussianNoise, Mixup
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._neural_callbacks import check_checkpoints, watched
 from mlfund.estimators._neural_plot import draw
@@ -119,6 +120,15 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
     def _max_epochs(self) -> int:
         """Return the most epochs of a fit, 0 where it has none."""
         return int(self.max_iter)
+
+    def _augmentations(self) -> list[Augmentation]:
+        """Return what is done to the rows of a training batch, in this order."""
+        augmentations: list[Augmentation] = []
+        if self.input_noise:
+            augmentations.append(GaussianNoise(float(self.input_noise)))
+        if self.mixup:
+            augmentations.append(Mixup(float(self.mixup)))
+        return augmentations
 
     def _learning_rate_callbacks(self, progress: Progress, lr: float) -> list[Any]:
         """Return callbacks that set the learning rate, beside those of `schedule`."""

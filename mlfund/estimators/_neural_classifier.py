@@ -17,6 +17,7 @@ from sklearn.utils.validation import validate_data
 
 from mlfund._engine import scores
 from mlfund._engine.data import DeviceRows
+from mlfund.augmentation import Augmentation, LabelSmoothing
 from mlfund.estimators import _neural_labels as labels
 from mlfund.estimators._neural_base import BaseNeural
 from mlfund.losses import Loss, loss_for
@@ -131,6 +132,10 @@ class BaseNeuralClassifier(ClassifierMixin, BaseNeural):
 
     def _loss(self) -> Loss:
         return loss_for("log_loss" if self.loss is None else self.loss, self._target_kind)
+
+    def _augmentations(self) -> list[Augmentation]:
+        smoothing = [LabelSmoothing(float(self.label_smoothing))] if self.label_smoothing else []
+        return smoothing + super()._augmentations()
 
     def _task(self) -> str:
         return self._target_kind

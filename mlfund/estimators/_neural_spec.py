@@ -43,13 +43,15 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
     "loss": [str, Loss, callable, None],
     "optimizer": [str, Optimizer, type, None],
-    "schedule": [str, Schedule, None],
+    "schedule": [str, Schedule, callable, None],
     "lr_scaling": [StrOptions({"linear", "sqrt"}), None],
     "base_batch_size": [Interval(Integral, 1, None, closed="left"), None],
     "accumulation_steps": [Interval(Integral, 1, None, closed="left"), None],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
     "clip_value": [Interval(Real, 0, None, closed="neither"), None],
     "averaging": [str, Averaging, None],
+    "mixup": [Interval(Real, 0, None, closed="left"), None],
+    "input_noise": [Interval(Real, 0, None, closed="left"), None],
     "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
     "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     "max_norm": [Interval(Real, 0, None, closed="neither"), None],
@@ -59,6 +61,12 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "track_norms": ["boolean", None],
     "checkpoint_dir": [str, os.PathLike, None],
     "checkpoint_every": [str, Integral, None],
+}
+
+# Of the parameters that every neural classifier has beside them.
+CLASSIFIER_CONSTRAINTS: dict[str, list[Any]] = {
+    "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    "label_smoothing": [Interval(Real, 0, 1, closed="left"), None],
 }
 
 

@@ -27,6 +27,7 @@ from mlfund._engine.divergence import DivergenceGuard, explain
 from mlfund._engine.net import Engine, Score
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, export_state
+from mlfund.augmentation import transforms_of
 from mlfund.averaging import get_averaging
 from mlfund.estimators._neural_callbacks import checkpoints, reports
 from mlfund.estimators._neural_spec import autocast_dtype, schedule_of
@@ -145,8 +146,7 @@ def train_stochastic(
     carried = progress.optimizer if progress.optimizer.get("name") == entry.name else {}
     pace = Pace.of(estimator, len(rows))
     flop = step_flop(module, pace.batch_size)
-    guard = DivergenceGuard()
-    plateau = _plateau(estimator, progress)
+    guard, plateau = DivergenceGuard(), _plateau(estimator, progress)
     engine = Engine(
         module,
         objective,
@@ -166,6 +166,7 @@ def train_stochastic(
         penalty=penalty_of(estimator),
         rules=[*rules_before(estimator, pace), *rules],
         after_step=rules_after(estimator, module),
+        **_augmented(estimator, objective, rows, random_state),
         averaging=None if estimator.averaging is None else get_averaging(estimator.averaging),
         track_norms=estimator.track_norms,
         callbacks=[
@@ -173,8 +174,7 @@ def train_stochastic(
             RecordLearningRate(),
             *in_order(estimator.callbacks or ()),
             *reports(estimator),
-            *_own_callbacks(estimator, pace.lr),
-            *estimator._learning_rate_callbacks(progress, pace.lr),
+            *_learning_rate_callbacks(estimator, progress, pace.lr),
             plateau,
             *checkpoints(estimator),
         ],
@@ -207,8 +207,20 @@ def _optimizer_state(engine: Engine, name: str, *, usable: bool) -> dict[str, An
     }
 
 
-def _own_callbacks(estimator: Any, lr: float) -> list[Any]:
-    callbacks: list[Any] = []
+def _augmented(
+    estimator: Any, objective: Objective, rows: DeviceRows, random_state: np.random.RandomState
+) -> dict[str, Any]:
+    """Return the engine's transforms of batches and what they draw from."""
+    augmentations = estimator._augmentations()
+    if not augmentations:
+        # And nothing is drawn, so that the row orders are scikit-learn's.
+        return {}
+    transforms = transforms_of(augmentations, objective.loss, estimator._n_outputs(rows.y))
+    return {"transforms": transforms, "generator": torch_generator(random_state, rows.device)}
+
+
+def _learning_rate_callbacks(estimator: Any, progress: Progress, lr: float) -> list[Any]:
+    callbacks: list[Any] = estimator._learning_rate_callbacks(progress, lr)
     schedule = schedule_of(estimator)
     if isinstance(schedule, Adaptive):
         callbacks.append(FollowAdaptive(schedule, lr))

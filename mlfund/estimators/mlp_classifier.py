@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from mlfund.estimators._mlp_base import BaseMLP
 from mlfund.estimators._neural_classifier import BaseNeuralClassifier
+from mlfund.estimators._neural_spec import CLASSIFIER_CONSTRAINTS
 from mlfund.schedules import Schedule
 
 
@@ -104,6 +104,13 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         exponential moving average, or stochastic weight averaging over the last epochs.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied with `sample_weight`.
+    label_smoothing : float or None, default=None
+        Share of each row's target spread evenly over the classes, in [0, 1).
+    mixup : float or None, default=None
+        Each row is mixed with another of its batch, features and targets alike, by a share
+        drawn from Beta(mixup, mixup).
+    input_noise : float or None, default=None
+        Standard deviation of normal noise added to X in training.
     l1_ratio : float or None, default=None
         Share of `alpha` that goes to the sum of absolute weights instead of half the sum of
         squares, in [0, 1]; None is 0.
@@ -224,7 +231,7 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
-        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        **CLASSIFIER_CONSTRAINTS,
     }
 
     def __init__(
@@ -263,6 +270,9 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         clip_value: float | None = None,
         averaging: Any = None,
         class_weight: Any = None,
+        label_smoothing: float | None = None,
+        mixup: float | None = None,
+        input_noise: float | None = None,
         l1_ratio: float | None = None,
         weight_decay: float | None = None,
         max_norm: float | None = None,
@@ -313,6 +323,9 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
         self.clip_value = clip_value
         self.averaging = averaging
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.input_noise = input_noise
         self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
         self.max_norm = max_norm

@@ -102,6 +102,11 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
     averaging : {"ema", "swa"}, Averaging or None, default=None
         Average of the weights along the training, validated and kept in their place: an
         exponential moving average, or stochastic weight averaging over the last epochs.
+    mixup : float or None, default=None
+        Each row is mixed with another of its batch, features and targets alike, by a share
+        drawn from Beta(mixup, mixup).
+    input_noise : float or None, default=None
+        Standard deviation of normal noise added to X in training.
     l1_ratio : float or None, default=None
         Share of `alpha` that goes to the sum of absolute weights instead of half the sum of
         squares, in [0, 1]; None is 0.
@@ -256,6 +261,8 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         clip_norm: float | None = None,
         clip_value: float | None = None,
         averaging: Any = None,
+        mixup: float | None = None,
+        input_noise: float | None = None,
         l1_ratio: float | None = None,
         weight_decay: float | None = None,
         max_norm: float | None = None,
@@ -305,6 +312,8 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.averaging = averaging
+        self.mixup = mixup
+        self.input_noise = input_noise
         self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
         self.max_norm = max_norm

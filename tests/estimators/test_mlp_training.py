@@ -533,3 +533,59 @@ def test_plot_history_without_epochs_or_finite_losses():
     diverged = MLPRegressor(solver="sgd", learning_rate_init=0.9, random_state=0)
     diverged.fit(5 * XR, YR).plot_history()
     pyplot.close("all")
+
+
+# Augmentation ----------------------------------------------------------------------------
+
+
+def test_label_smoothing_trains_on_smoothed_labels():
+    """One epoch of descent on soft targets, against the log-loss of these in torch."""
+    model = MLPClassifier(
+        (5,), "tanh", optimizer="sgd", learning_rate_init=0.5, batch_size=200, shuffle=False,
+        max_iter=1, alpha=0.0, random_state=0, label_smoothing=0.2,
+    ).fit(X, Y)  # fmt: skip
+    layers = initial_weights([10, 5, 3])
+    raw = layers[1](torch.tanh(layers[0](torch.tensor(X))))
+    loss = torch.nn.functional.cross_entropy(raw, torch.tensor(Y), label_smoothing=0.2)
+    assert model.loss_ == pytest.approx(loss.item())
+    loss.backward()
+    expected = layers[0].weight.detach() - 0.5 * layers[0].weight.grad
+    np.testing.assert_allclose(model.coefs_[0], expected.numpy().T, rtol=1e-9)
+
+
+@pytest.mark.parametrize("rows", [(X2, Y2), (X, Y), (XL, YL)], ids=["2", "3", "labels"])
+def test_augmented_classifiers_train(rows):
+    options = {**SHORT, "max_iter": 25, "learning_rate_init": 0.02}
+    model = MLPClassifier(**options, label_smoothing=0.1, mixup=0.4, input_noise=0.1).fit(*rows)
+    assert model.score(*rows) > 0.4
+    again = clone(model).fit(*rows)
+    np.testing.assert_array_equal(again.coefs_[0], model.coefs_[0])
+    other = clone(model).set_params(random_state=1).fit(*rows)
+    assert not np.array_equal(other.coefs_[0], model.coefs_[0])
+
+
+def test_augmented_regressors_train():
+    model = MLPRegressor(
+        max_iter=150, learning_rate_init=0.01, random_state=0, mixup=0.2, input_noise=0.05
+    ).fit(XR, YR)
+    assert model.score(XR, YR) > 0.9
+
+
+def test_augmentation_regularises():
+    """Smoothed labels and mixed rows make predictions less sure of themselves."""
+    options = {"max_iter": 60, "learning_rate_init": 0.02, "random_state": 0}
+    plain = MLPClassifier(**options).fit(X, Y).predict_proba(X).max(axis=1).mean()
+    for added in ({"label_smoothing": 0.3}, {"mixup": 1.0}, {"input_noise": 1.0}):
+        proba = MLPClassifier(**options, **added).fit(X, Y).predict_proba(X)
+        assert proba.max(axis=1).mean() < plain - 0.02
+
+
+def test_none_and_zero_leave_the_stream_alone():
+    zeros = MLPClassifier(**SHORT, label_smoothing=0.0, mixup=0.0, input_noise=0.0).fit(X, Y)
+    assert zeros.loss_curve_ == MLPClassifier(**SHORT).fit(X, Y).loss_curve_
+
+
+@pytest.mark.parametrize("added", [{"label_smoothing": 0.1}, {"mixup": 0.2}])
+def test_losses_without_soft_targets_refuse_them(added):
+    with pytest.raises(ValueError, match=r"which the loss 'hinge.*' does not take"):
+        MLPClassifier(**SHORT, **added, loss="hinge").fit(X, Y)
