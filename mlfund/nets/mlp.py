@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mlfund._check import check_choice
 from mlfund.nets.activations import Activation, get_activation
 from mlfund.nets.backprop import Backprop, LossGradient
+from mlfund.nets.backprop_mixed import MixedBackprop
 from mlfund.nets.norm_layers import arrays_of, load_arrays
 from mlfund.nets.norm_stages import normalisation_stage
 from mlfund.nets.normalisation import Normalization, get_normalization
@@ -39,8 +40,8 @@ class MLP(nn.Module):
         Activation of the hidden layers.
     normalization : str, Normalization or None, default=None
         Normalisation of the hidden layers.
-    normalization_position : {"before", "after"}, default="before"
-        Where it stands, seen from the activation.
+    normalization_position : {"before", "after"} or None, default=None
+        Where it stands, seen from the activation; None is "before".
     dropout : float or sequence of float, default=0
         Probability of dropping a hidden unit, one for all hidden layers or one each.
     layer_state : sequence of mapping of str to ndarray, optional
@@ -74,7 +75,7 @@ class MLP(nn.Module):
         *,
         activation: str | Activation = "relu",
         normalization: str | Normalization | None = None,
-        normalization_position: str = "before",
+        normalization_position: str | None = None,
         dropout: float | Sequence[float] = 0.0,
         layer_state: Sequence[Mapping[str, np.ndarray]] | None = None,
         generator: torch.Generator | None = None,
@@ -84,9 +85,9 @@ class MLP(nn.Module):
         self.biases = nn.ParameterList(nn.Parameter(torch.tensor(b)) for b in intercepts)
         self.activation = get_activation(activation)
         self.normalization = get_normalization(normalization)
-        self.normalize_first = (
-            check_choice("normalization_position", normalization_position, POSITIONS) == "before"
-        )
+        position = normalization_position or "before"
+        check_choice("normalization_position", position, POSITIONS)
+        self.normalize_first = position == "before"
         hidden = [bias.shape[0] for bias in self.biases][:-1]
         self.dropout = _rates(dropout, len(hidden))
         self.generator = generator
@@ -178,9 +179,19 @@ class MLP(nn.Module):
             stages.append(Dropout(partial(self.keep_mask, layer=layer)))
         return stages
 
-    def backprop(self, loss_gradient: LossGradient) -> Backprop:
-        """Return a pass without autograd that leaves gradients in the parameters."""
-        return Backprop(self, loss_gradient)
+    def backprop(self, loss_gradient: LossGradient, dtype: torch.dtype | None = None) -> Backprop:
+        """Return a pass without autograd that leaves gradients in the parameters.
+
+        Parameters
+        ----------
+        loss_gradient : callable
+            ``(raw, batch) -> (objective, gradient in raw)``.
+        dtype : torch.dtype, optional
+            Of the products, if lower than that of the parameters.
+        """
+        if dtype is None:
+            return Backprop(self, loss_gradient)
+        return MixedBackprop(self, loss_gradient, dtype)
 
     def coefs(self) -> list[np.ndarray]:
         """Return copies of the weights as numpy arrays, each (fan_in, fan_out)."""

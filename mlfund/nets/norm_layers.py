@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,16 +84,19 @@ class BatchNorm(nn.BatchNorm1d):
         """Return equal shares of the rows of `z`."""
         return torch.full((z.shape[0],), 1.0 / z.shape[0], dtype=z.dtype, device=z.device)
 
-    @torch.no_grad()
     def track(self, mean: Tensor, variance: Tensor) -> None:
-        """Let the statistics of a batch enter the averages."""
-        self.num_batches_tracked.add_(1)
-        # On the device throughout, so that a captured step counts too.
-        share = self.num_batches_tracked.to(mean.dtype).reciprocal_()
-        if self.momentum is not None:
-            share.clamp_min_(self.momentum)
+        """Let the statistics of a batch, outside autograd, enter the averages."""
+        share = self._share_of(self.num_batches_tracked.add_(1), mean.dtype)
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance, share)
+
+    def _share_of(self, count: Tensor, dtype: torch.dtype) -> Any:
+        """Return the share of the batch of that number in the averages."""
+        least = self.momentum or 0.0
+        if count.is_cpu:
+            return max(1.0 / int(count), least)
+        # Reading the count would wait for the device, and a captured step counts too.
+        return count.to(dtype).reciprocal_().clamp_min_(least)
 
 
 def arrays_of(layer: nn.Module) -> dict[str, np.ndarray]:

@@ -15,57 +15,55 @@ from mlfund.nets.stages import Scratch, Stage, gradient_of
 
 
 class BatchNormStage:
-    """Batch normalisation; keeps the standardised batch."""
+    """Batch normalisation; keeps the centred batch."""
 
     def __init__(self, layer: BatchNorm) -> None:
         self._layer = layer
         self._scale, self._shift = layer.weight.detach(), layer.bias.detach()
         self._scale_grad, self._shift_grad = gradient_of(layer.weight), gradient_of(layer.bias)
-        self._standard, self._product, self._out = Scratch(), Scratch(), Scratch()
+        self._centred, self._product, self._out = Scratch(), Scratch(), Scratch()
         self._equal: Tensor | None = None
 
     def forward(self, z: Tensor, shares: Tensor | None) -> Tensor:
         """Leave `z`; return memory of its own."""
         layer, kind = self._layer, z.dtype
         z = z.to(self._scale.dtype)
-        standard = self._standard.like(z)
+        centred = self._centred.like(z)
         self._follows = layer.follows(z)
         if self._follows:
             rows = self._equal_shares(z) if shares is None else shares
             mean = torch.mv(z.t(), rows)
-            torch.sub(z, mean, out=standard)
-            product = torch.mul(standard, standard, out=self._product.like(z))
+            torch.sub(z, mean, out=centred)
+            product = torch.mul(centred, centred, out=self._product.like(z))
             variance = torch.mv(product.t(), rows)
             layer.track(mean, variance)
         else:
             variance = layer.running_var
-            torch.sub(z, layer.running_mean, out=standard)
-        self._shares = shares
+            torch.sub(z, layer.running_mean, out=centred)
         self._inverse = (variance + layer.eps).rsqrt_()
-        standard.mul_(self._inverse)
-        self._kept = standard
-        return torch.addcmul(self._shift, standard, self._scale, out=self._out.like(z)).to(kind)
+        self._factor = self._inverse * self._scale
+        self._kept, self._shares = centred, shares
+        return torch.addcmul(self._shift, centred, self._factor, out=self._out.like(z)).to(kind)
 
     def backward(self, delta: Tensor) -> Tensor:
-        """Write the gradients of scale and shift; overwrite `delta`."""
-        kind, standard = delta.dtype, self._kept
-        delta = delta.to(standard.dtype)
-        product = torch.mul(delta, standard, out=self._product.like(delta))
-        in_shift, in_scale = delta.sum(0), product.sum(0)
+        """Write the gradients of scale and shift; may overwrite `delta`."""
+        kind, centred, factor = delta.dtype, self._kept, self._factor
+        delta = delta.to(centred.dtype)
+        product = torch.mul(delta, centred, out=self._product.like(delta))
+        in_shift, in_scale = delta.sum(0), product.sum(0).mul_(self._inverse)
         if self._shift_grad is not None:
             self._shift_grad.copy_(in_shift)
         if self._scale_grad is not None:
             self._scale_grad.copy_(in_scale)
-        shares = self._shares
-        if self._follows and shares is None:
-            # Every row moved the mean and the variance by its share.
-            n = delta.shape[0]
-            delta.sub_(in_shift.div_(n)).addcmul_(standard, in_scale.div_(n), value=-1.0)
-        elif self._follows and shares is not None:
-            delta.addr_(shares, in_shift, alpha=-1.0)
-            torch.mul(standard, shares[:, None], out=product)
-            delta.addcmul_(product, in_scale, value=-1.0)
-        return delta.mul_(self._inverse.mul_(self._scale)).to(kind)
+        if not self._follows:
+            return delta.mul_(factor).to(kind)
+        # Every row moved the mean and the variance by its share.
+        share = -factor if self._shares is not None else factor / -delta.shape[0]
+        by_variance = in_scale.mul_(self._inverse).mul_(share)
+        moved = torch.addcmul(in_shift.mul_(share), centred, by_variance, out=product)
+        if self._shares is not None:
+            moved.mul_(self._shares[:, None])
+        return torch.addcmul(moved, delta, factor, out=delta).to(kind)
 
     def _equal_shares(self, z: Tensor) -> Tensor:
         if self._equal is None or len(self._equal) != len(z):

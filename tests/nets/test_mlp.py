@@ -60,8 +60,7 @@ def gradients_of(net, batch):
 
 
 @every_layout
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("dropout", "weighted"), [(0.0, False), (0.3, True)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_backprop_is_autograds(normalization, position, dropout, weighted, activation):
     architecture = {
