@@ -8,6 +8,10 @@ from setuptools import Extension, setup
 
 setup(
     ext_modules=[
-        Extension("mlfund._solvers._kernels", ["mlfund/_solvers/_kernels.c"], optional=True)
+        Extension(
+            "mlfund._solvers._kernels",
+            ["mlfund/_solvers/_kernels.c", "mlfund/_solvers/_dense_pass.c"],
+            optional=True,
+        )
     ]
 )

@@ -5,6 +5,7 @@ A solver is put together from small parts, each in a file of its own:
 =================  =====================================================================
 `design`           X seen in centred, scaled columns, without a copy of X
 `losses`           logistic losses on margins: probabilities, residual, curvature
+`dense_pass`       margins, loss and gradient of dense rows in one pass (`_dense_pass.c`)
 `problem`          design + loss + penalties; points with their cached margins
 `search`           the step along a direction: one-dimensional Newton on cached margins
 `metrics`          what stands for the inverse Hessian: sampled, diagonal
@@ -19,7 +20,7 @@ A solver is put together from small parts, each in a file of its own:
 `coordinate`       the same penalties by a growing working set, for many columns
 `columns`          the columns of a working set: Hessian, margins, sweeps
 `dual`             dual coordinate descent for sparse rows under a weak l2 penalty
-`kernels`          the compiled loops of the last three (`_kernels.c`), behind checks
+`kernels`          the compiled loops of these (`_kernels.c`), behind checks
 `stopping`         the one meaning of "converged"
 `choice`           which of them suits the data
 `stacked`          a grid of models, strengths times folds, as one problem (`stacked_*`)

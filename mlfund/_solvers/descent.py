@@ -75,7 +75,7 @@ def minimise(
     """
     with np.errstate(over="ignore", under="ignore"):
         point = problem.point(start)
-        curve = [problem.value(point.V, point.Z)]
+        curve = [problem.value_at(point)]
         done_before, t = n_iter, float(direction.whole_from_start)
         flattest = point
         while (status := stopping.status(point.G, n_iter)) is None:
@@ -84,7 +84,7 @@ def minimise(
             if new is None:
                 status = "rounding"
                 break
-            value = problem.value(new.V, new.Z)
+            value = problem.value_at(new)
             if not value <= curve[-1] + RISE * abs(curve[-1]) and direction.restart():
                 continue
             direction.update(point, new)
@@ -97,11 +97,11 @@ def minimise(
         if status == "rounding" and stopping.best < FLATTER * np.abs(point.G).max():
             # Steps in the noise may lead away from a point as good as rounding allows.
             point = flattest
-            curve[-1] = problem.value(point.V, point.Z)
+            curve[-1] = problem.value_at(point)
         size = stopping.measure(point.G)
         if status == "converged" and n_iter > done_before:
             last = _last_step(problem, point, direction)
-            value = problem.value(last.V, last.Z)
+            value = problem.value_at(last)
             # Not where rounding spoiled the direction or its margins.
             if value <= curve[-1] + ROUNDED * abs(curve[-1]):
                 point, curve[-1] = last, value

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from mlfund._solvers import dense_pass
 from mlfund._solvers.moments import column_statistics, column_sums
 from mlfund._solvers.products import margins_product, skinny_product
 
@@ -149,13 +150,17 @@ class Design:
             products = (self._transposed @ R.T).T
         return self._gradient(products, R.sum(axis=1, dtype=np.float64))
 
-    def evaluate(self, V: NDArray, loss) -> tuple[NDArray, NDArray, NDArray]:
-        """Return margins (k, n), probabilities (k, n) and gradient (k, p) of a mean loss.
+    def evaluate(self, V: NDArray, loss) -> tuple[NDArray, NDArray, NDArray, float | None]:
+        """Return margins (k, n), probabilities (k, n), gradient (k, p) and mean loss, or None.
 
-        Both products are taken block by block, so dense X is read from memory once.
+        Both products are taken block by block, so dense X is read from memory once. The mean
+        loss comes with them where the loops are compiled.
         """
         self.passes.n += 2
         W, b = self._stored_weights(V)
+        if dense_pass.suits(self.X, loss):
+            Z, P, products, total, value = dense_pass.evaluate(self.X, W, b, loss)
+            return Z, P, self._gradient(products, total), value
         Z = np.empty((len(W), self.n), self.dtype)
         P = np.empty_like(Z)
         products, total = np.zeros((len(W), self.d)), np.zeros(len(W))
@@ -170,7 +175,7 @@ class Design:
             R = part.residual(of_block)
             products += self._pulled(block, R)
             total += R.sum(axis=1, dtype=np.float64)
-        return Z, P, self._gradient(products, total)
+        return Z, P, self._gradient(products, total), None
 
     def _stored_weights(self, V: NDArray) -> tuple[NDArray, NDArray | None]:
         """Return weights (k, d) and offsets (k, 1) for the columns as they are stored."""

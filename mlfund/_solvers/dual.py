@@ -202,7 +202,7 @@ def _rounds(problem, start, stopping, seed, after_iteration):
         return V, curve, n_iter, None
     with np.errstate(over="ignore", under="ignore"):
         point = problem.point(start)
-        best = value = problem.value(point.V, point.Z)
+        best = value = problem.value_at(point)
         sizes = [stopping.measure(point.G)]
         while sizes[-1] > stopping.tol and n_iter < min(stopping.max_iter, MAX_ROUNDS):
             candidate, moved = epochs.run()
@@ -211,7 +211,7 @@ def _rounds(problem, start, stopping, seed, after_iteration):
                 break
             curve.append(value)
             point = problem.point(candidate)
-            value = problem.value(point.V, point.Z)
+            value = problem.value_at(point)
             if value <= best:
                 best, V = value, candidate
             n_iter += 1

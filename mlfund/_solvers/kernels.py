@@ -1,7 +1,7 @@
 """The C kernels behind checks: shapes, types and layout of every array.
 
-`_kernels.c` is compiled at installation, where there is a C compiler. Without it
-`available` says no, the solvers that need it are not chosen, and `require` explains.
+`_kernels.c` and `_dense_pass.c` are compiled at installation, where there is a C compiler.
+Without it `available` says no, the solvers that need it are not chosen, and `require` explains.
 The calls release the interpreter's lock and each ends within a second or so.
 """
 
@@ -51,6 +51,15 @@ def require(solver: str) -> None:
         )
 
 
+def register_bytes() -> int:
+    """Return the widest registers that the loops over dense rows have here; 0 without any."""
+    library = _library()
+    # Other compilers than gcc leave these loops out.
+    if library is None or not hasattr(library, "dense_pass_bytes"):
+        return 0
+    return int(call("dense_pass_bytes", ctypes.c_int64))
+
+
 def suits(X) -> bool:
     """Return whether the kernels take X: dense, or CSR with 32-bit indices."""
     return not sp.issparse(X) or (X.indices.dtype == np.int32 and X.indptr.dtype == np.int32)
@@ -79,8 +88,8 @@ def model_sweeps(H: NDArray, l1: NDArray, v: NDArray, q: NDArray, tol: float, sw
     at_once = max(1, min(sweeps, WORK_AT_ONCE // max(m * m, 1)))
     worst = 0.0
     for _ in range(0, sweeps, at_once):
-        arguments = (_array(H, (m, m)), _array(l1, (m,)), _array(v, (m,)), _array(q, (m,)))
-        worst = _call("model_sweeps", ctypes.c_double, m, *arguments, float(tol), at_once)
+        arguments = (address(H, (m, m)), address(l1, (m,)), address(v, (m,)), address(q, (m,)))
+        worst = call("model_sweeps", ctypes.c_double, m, *arguments, float(tol), at_once)
         if worst <= tol:
             break
     return worst
@@ -92,12 +101,12 @@ def select_columns(X: sp.csr_array, columns: NDArray) -> sp.csr_array:
     position = np.full(d, -1, dtype=np.int32)
     position[columns] = np.arange(len(columns), dtype=np.int32)
     indptr = np.empty(n + 1, dtype=np.int32)
-    matrix, out = _csr(X), _array(indptr, (n + 1,), np.int32)
-    name, where = _named("select_columns", X), _array(position, (d,), np.int32)
-    entries = _call(name, ctypes.c_int64, n, *matrix, where, out, None, None)
+    matrix, out = _csr(X), address(indptr, (n + 1,), np.int32)
+    name, where = _named("select_columns", X), address(position, (d,), np.int32)
+    entries = call(name, ctypes.c_int64, n, *matrix, where, out, None, None)
     indices, data = np.empty(entries, dtype=np.int32), np.empty(entries, dtype=X.dtype)
-    parts = (_array(indices, (entries,), np.int32), _array(data, (entries,), X.dtype))
-    _call(name, ctypes.c_int64, n, *matrix, where, out, *parts)
+    parts = (address(indices, (entries,), np.int32), address(data, (entries,), X.dtype))
+    call(name, ctypes.c_int64, n, *matrix, where, out, *parts)
     return sp.csr_array((data, indices, indptr), shape=(n, len(columns)))
 
 
@@ -105,9 +114,9 @@ def column_sums(X: sp.csr_array, weights: NDArray | None) -> tuple[NDArray, NDAr
     """Return sum_i weights_i x_ij and sum_i weights_i x_ij^2 of a CSR array, (d,) each."""
     n, d = X.shape
     first, second = np.zeros(d), np.zeros(d)
-    given = None if weights is None else _array(weights, (n,), X.dtype)
-    outputs = (_array(first, (d,)), _array(second, (d,)))
-    _call(_named("column_sums", X), None, n, *_csr(X), given, *outputs)
+    given = None if weights is None else address(weights, (n,), X.dtype)
+    outputs = (address(first, (d,)), address(second, (d,)))
+    call(_named("column_sums", X), None, n, *_csr(X), given, *outputs)
     return first, second
 
 
@@ -115,10 +124,10 @@ def sparse_gram(X: sp.csr_array, h: NDArray) -> NDArray:
     """Return X' diag(h) X of a CSR array with few columns, (m, m)."""
     n, m = X.shape
     half = np.zeros((m, m))
-    matrix, outputs = _csr(X), (_array(h, (n,)), m, _array(half, (m, m)))
+    matrix, outputs = _csr(X), (address(h, (n,)), m, address(half, (m, m)))
     of_rows = np.diff(X.indptr).astype(np.int64) ** 2
     for start, stop in parts_of(np.cumsum(of_rows)):
-        _call(_named("sparse_gram", X), None, start, stop, *matrix, *outputs)
+        call(_named("sparse_gram", X), None, start, stop, *matrix, *outputs)
     diagonal = half.diagonal().copy()
     half += half.T
     np.fill_diagonal(half, diagonal)
@@ -141,19 +150,19 @@ def sparse_column_sweep(
     """Sweep once over sparse columns, in place; see `_kernels.c` for the arguments."""
     n, m = X.shape
     columns = (hx, centre, inverse_scale, curvature, l2, l1, v)
-    arguments = [_array(array, (m,)) for array in columns]
-    rest = (_array(u, (n,)), _array(state, (3,)), int(active))
+    arguments = [address(array, (m,)) for array in columns]
+    rest = (address(u, (n,)), address(state, (3,)), int(active))
     worst = 0.0
     for start, stop in parts_of(X.indptr[1:].astype(np.int64)):
         worst = max(
             worst,
-            _call(
+            call(
                 _named("sparse_column_sweep", X),
                 ctypes.c_double,
                 start,
                 stop,
                 *_csr(X),
-                _array(h, (n,)),
+                address(h, (n,)),
                 *arguments,
                 *rest,
             ),
@@ -164,22 +173,22 @@ def sparse_column_sweep(
 def dense_column_sweep(columns: NDArray, h, curvature, l2, l1, v, u, *, active) -> float:
     """Sweep once over dense columns (m, n), in place; see `_kernels.c` for the arguments."""
     m, n = columns.shape
-    matrix = _array(columns, (m, n), columns.dtype)
-    of_columns = [_array(array, (m,)) for array in (curvature, l2, l1, v)]
+    matrix = address(columns, (m, n), columns.dtype)
+    of_columns = [address(array, (m,)) for array in (curvature, l2, l1, v)]
     worst = 0.0
     for start, stop in parts_of(np.arange(1, m + 1) * n):
         worst = max(
             worst,
-            _call(
+            call(
                 _named("dense_column_sweep", columns),
                 ctypes.c_double,
                 start,
                 stop,
                 n,
                 matrix,
-                _array(h, (n,)),
+                address(h, (n,)),
                 *of_columns,
-                _array(u, (n,)),
+                address(u, (n,)),
                 int(active),
             ),
         )
@@ -189,29 +198,29 @@ def dense_column_sweep(columns: NDArray, h, curvature, l2, l1, v, u, *, active) 
 def shuffle(order: NDArray, state: NDArray) -> None:
     """Permute whole numbers (n,) in place; `state` (1,) is the seed, and goes on."""
     n = len(order)
-    _call("shuffle", None, n, _array(order, (n,), np.int32), _array(state, (1,), np.uint64))
+    call("shuffle", None, n, address(order, (n,), np.int32), address(state, (1,), np.uint64))
 
 
 def dual_sweep(rows, order, sign, bound, along, squares, t, alpha, u, state, tol: float) -> int:
     """Visit rows, sparse or dense, in an order, in place; see `_kernels.c` for the arguments."""
     n, d = rows.shape
-    shared = [_array(array, (n,)) for array in (sign, bound)]
-    of_rows = [_array(array, (n,)) for array in (squares, t, alpha)]
-    rest = (*of_rows, _array(u, (d,)), _array(state, (5,)), float(tol))
-    where = _array(order, (n,), np.int32)
+    shared = [address(array, (n,)) for array in (sign, bound)]
+    of_rows = [address(array, (n,)) for array in (squares, t, alpha)]
+    rest = (*of_rows, address(u, (d,)), address(state, (5,)), float(tol))
+    where = address(order, (n,), np.int32)
     if sp.issparse(rows):
         name, matrix = "sparse_dual_sweep", _csr(rows)
-        shared.append(_array(along, (n,)))
+        shared.append(address(along, (n,)))
         entries = len(rows.data)
     else:
-        name, matrix = "dense_dual_sweep", (d, _array(rows, (n, d), rows.dtype))
+        name, matrix = "dense_dual_sweep", (d, address(rows, (n, d), rows.dtype))
         entries = n * d
     # The order is random, so that parts of as many rows are parts of much the same work.
     at_once = max(int(n * WORK_AT_ONCE / (entries + 32 * n)), 1)
     moved = 0
     for start in range(0, n, at_once):
         stop = min(start + at_once, n)
-        moved += _call(
+        moved += call(
             _named(name, rows), ctypes.c_int64, start, stop, where, *matrix, *shared, *rest
         )
     return moved
@@ -221,7 +230,7 @@ def _named(name: str, X) -> str:
     return f"{name}_{X.dtype}"
 
 
-def _call(name: str, result, *arguments):
+def call(name: str, result, *arguments):
     """Call a kernel; whole numbers are passed as int64, others as double, None as NULL."""
     function = getattr(_library(), name)
     function.restype = result
@@ -234,7 +243,7 @@ def _argument(value):
     return ctypes.c_double(value) if isinstance(value, float) else value
 
 
-def _array(array: NDArray, shape: tuple[int, ...], dtype=np.float64):
+def address(array: NDArray, shape: tuple[int, ...], dtype=np.float64):
     """Return the address of an array that is exactly what the kernel takes.
 
     Raises
@@ -254,7 +263,7 @@ def _csr(X) -> tuple:
     """Return the addresses of indptr, indices and data of a CSR or CSC array."""
     entries = (len(X.data),)
     return (
-        _array(X.indptr, X.indptr.shape, np.int32),
-        _array(X.indices, entries, np.int32),
-        _array(X.data, entries, X.dtype),
+        address(X.indptr, X.indptr.shape, np.int32),
+        address(X.indices, entries, np.int32),
+        address(X.data, entries, X.dtype),
     )

@@ -19,12 +19,15 @@ class Point:
         Margins and probabilities.
     G : ndarray of shape (k, p)
         Gradient of the smooth part of the objective.
+    loss : float or None
+        The mean loss, where it came with the gradient.
     """
 
     V: NDArray
     Z: NDArray
     P: NDArray
     G: NDArray
+    loss: float | None = None
 
 
 class Problem:
@@ -55,9 +58,9 @@ class Problem:
     def point(self, V: NDArray, Z: NDArray | None = None, P: NDArray | None = None) -> Point:
         """Return the point at V; margins and probabilities are computed unless given."""
         if Z is None and V.any() and self.fused:
-            Z, P, G = self.design.evaluate(V, self.loss)
+            Z, P, G, loss = self.design.evaluate(V, self.loss)
             G += self.l2 * V
-            return Point(V, Z, P, G)
+            return Point(V, Z, P, G, loss)
         if Z is None:
             Z = self.design.margins(V) if V.any() else self.loss.start_margins()
         if P is None:
@@ -66,12 +69,21 @@ class Problem:
         G += self.l2 * V
         return Point(V, Z, P, G)
 
+    def value_at(self, point: Point) -> float:
+        """Return the objective at a point, penalties included."""
+        if point.loss is None:
+            return self.value(point.V, point.Z)
+        return point.loss + self._penalty(point.V)
+
     def value(self, V: NDArray, Z: NDArray) -> float:
         """Return the objective, penalties included."""
+        return self.loss.value(Z) + self._penalty(V)
+
+    def _penalty(self, V: NDArray) -> float:
         penalty = 0.5 * float(np.vdot(self.l2 * V, V))
         if self._has_l1:
             penalty += float(np.sum(self.l1 * np.abs(V)))
-        return self.loss.value(Z) + penalty
+        return penalty
 
     def hessian_product(self, point: Point, D: NDArray) -> NDArray:
         """Return the Hessian of the smooth part at `point` times D (k, p); two passes."""

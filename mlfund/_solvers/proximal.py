@@ -108,7 +108,7 @@ def support_newton(problem: Problem, point: Point) -> Point | None:
     if not subgradient.any():
         return None
     D = _conjugate_gradients(problem, point, -subgradient, free)
-    before = problem.value(point.V, point.Z)
+    before = problem.value_at(point)
     slack = 1e-14 * abs(before)
     size = np.abs(least_subgradient(point.G, point.V, problem.l1)).max()
     for t in (1.0, 0.3, 0.1):
@@ -178,7 +178,7 @@ def minimise_nonsmooth(
 
     with np.errstate(over="ignore", under="ignore"):
         point, done_before = problem.point(start), n_iter
-        curve = [problem.value(point.V, point.Z)]
+        curve = [problem.value_at(point)]
         while (status := stopping.status(subgradient(point), n_iter)) is None:
             new = steps.step(point)
             if new is None:
@@ -186,13 +186,13 @@ def minimise_nonsmooth(
                 break
             point = new
             n_iter += 1
-            curve.append(problem.value(point.V, point.Z))
+            curve.append(problem.value_at(point))
             if after_iteration is not None and after_iteration(point):
                 status = "stopped"
                 break
         if status == "converged" and n_iter > done_before:
             # One more step wins digits: within the tolerance the support is nearly known.
             point = steps.step(point) or point
-            curve[-1] = problem.value(point.V, point.Z)
+            curve[-1] = problem.value_at(point)
         size = stopping.measure(subgradient(point))
     return Outcome(point.V, point.Z, status, n_iter, size, curve)

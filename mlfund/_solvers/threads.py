@@ -36,6 +36,12 @@ def _torch_limit(n_flop: float) -> contextlib.AbstractContextManager[None]:
     return limited_threads(n_flop)
 
 
+def blas_threads() -> int:
+    """Return on how many threads BLAS may run now; 1 where that is not known."""
+    found = [lib for lib in _controller().lib_controllers if lib.user_api == "blas"]
+    return min((int(lib.num_threads or 1) for lib in found), default=1)
+
+
 @functools.cache
 def _controller() -> ThreadpoolController:
     # Looking for the loaded libraries takes longer than a small fit; it is done once.
