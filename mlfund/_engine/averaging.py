@@ -15,7 +15,6 @@ from mlfund._engine.batches import Batches
 from mlfund._engine.data import DeviceRows
 from mlfund._engine.parameters import FlatParameters
 from mlfund.averaging import Averaging
-from mlfund.nets.norm_layers import BatchNorm
 
 if TYPE_CHECKING:
     from mlfund._engine.net import Engine
@@ -108,13 +107,12 @@ class Averager:
         self.n_averaged += 1
 
 
-def batch_norm_layers(module: nn.Module) -> list[_BatchNorm | BatchNorm]:
+def batch_norm_layers(module: nn.Module) -> list[_BatchNorm]:
     """Return the layers that normalise by batches and keep averages of the statistics."""
     return [
         layer
         for layer in module.modules()
-        if isinstance(layer, BatchNorm)
-        or (isinstance(layer, _BatchNorm) and layer.track_running_stats)
+        if isinstance(layer, _BatchNorm) and layer.track_running_stats
     ]
 
 
@@ -147,20 +145,12 @@ class RunningStatistics:
         self.module.eval()
         for layer in self.layers:
             layer.train()
-            _forget(layer)
+            # All batches to come count alike, and those seen not at all.
+            layer.reset_running_stats()
+            layer.momentum = None
         for batch in self.batches:
             self.module(batch[0])
         for layer, momentum in zip(self.layers, momenta, strict=True):
             layer.momentum = momentum
         for part, mode in zip(self.module.modules(), was_training, strict=True):
             part.training = mode
-
-
-def _forget(layer: _BatchNorm | BatchNorm) -> None:
-    """Let the batches to come count alike, and those seen not at all."""
-    if isinstance(layer, _BatchNorm):
-        layer.reset_running_stats()
-        layer.momentum = None
-    else:
-        layer.n_batches.zero_()
-        layer.momentum = 0.0

@@ -390,9 +390,9 @@ class Engine(NeuralNet):
 
     def _own_backprop(self) -> Differentiate | None:
         make = getattr(self.module_, "backprop", None)
-        if make is None or self._eager or self.autocast is not None:
+        if make is None or self._eager:
             return None
-        return make(self.criterion_.with_gradient)
+        return make(self.criterion_.with_gradient, self.autocast)
 
     def _needs_notifications(self) -> bool:
         """Whether a callback looks at batches, or a hook at the module."""

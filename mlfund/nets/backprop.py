@@ -85,9 +85,9 @@ class Backprop:
         for layer in range(len(self.weights) - 1, -1, -1):
             weight_grad, bias_grad = self.weight_grads[layer], self.bias_grads[layer]
             if weight_grad is not None:
-                torch.mm(inputs[layer].t(), delta, out=weight_grad)
+                self._weight_gradient(layer, inputs[layer], delta, weight_grad)
             if bias_grad is not None:
-                torch.sum(delta, 0, out=bias_grad)
+                torch.sum(delta, 0, dtype=bias_grad.dtype, out=bias_grad)
             if layer == 0:
                 return
             below = self._deltas[layer - 1][:rows]
@@ -95,3 +95,6 @@ class Backprop:
             for stage in reversed(self.stages[layer - 1]):
                 below = stage.backward(below)
             delta = below
+
+    def _weight_gradient(self, layer: int, below: Tensor, delta: Tensor, out: Tensor) -> None:
+        torch.mm(below.t(), delta, out=out)

@@ -145,9 +145,9 @@ def test_statistics_of_our_own_layer_are_torchs():
     theirs = nn.BatchNorm1d(8).double()
     statistics = RunningStatistics(nn.Sequential(ours[0], theirs), data(), 20)
     statistics.estimate()
-    torch.testing.assert_close(ours[1].mean, theirs.running_mean)
+    torch.testing.assert_close(ours[1].running_mean, theirs.running_mean)
     # torch keeps unbiased variances.
-    torch.testing.assert_close(ours[1].variance, theirs.running_var * 19 / 20)
+    torch.testing.assert_close(ours[1].running_var, theirs.running_var * 19 / 20)
     assert ours[1].momentum == 0.1
 
 
