@@ -130,6 +130,11 @@ class OwnModule(BaseNeural):
         *,
         first: bool,
     ) -> nn.Module:
+        if X.dtype.kind == "i":
+            for name in ("mixup", "input_noise"):
+                if getattr(self, name):
+                    why = "rows of integers cannot be mixed or blurred"
+                    spec.refuse_pair(self, "keep_integers", name, why)
         seed, dtype = seed_from(random_state), self._as_input(X)[1]
         if first:
             recipe = self._recipe_for(X, width, seed, dtype)

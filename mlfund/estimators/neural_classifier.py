@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 from torch import nn
 
 from mlfund.estimators import _neural_own_base as own
+from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._neural_classifier import BaseNeuralClassifier
 from mlfund.schedules import Schedule
 
@@ -46,13 +47,6 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         What is minimised: "log_loss", "focal", "hinge" (two classes), "dice", "jaccard", an
         entry of `mlfund.losses` for classes, or ``loss(raw, y) -> Tensor (n,)``; None is the
         log-loss. After "hinge" there is no `predict_proba`.
-    label_smoothing : float or None, default=None
-        Share of each row's target spread evenly over the classes, in [0, 1).
-    mixup : float or None, default=None
-        Each row is mixed with another of its batch, features and targets alike, by a share
-        drawn from Beta(mixup, mixup).
-    input_noise : float or None, default=None
-        Standard deviation of normal noise added to X in training.
     alpha : float, default=0.0
         Strength of the penalty of weights (parameters of two dimensions or more, those of
         embeddings too), divided by the weight sum of the batch; L2, or as `l1_ratio` says.
@@ -103,6 +97,13 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         exponential moving average, or stochastic weight averaging over the last epochs.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied with `sample_weight`.
+    label_smoothing : float or None, default=None
+        Share of each row's target spread evenly over the classes, in [0, 1).
+    mixup : float or None, default=None
+        Each row is mixed with another of its batch, features and targets alike, by a share
+        drawn from Beta(mixup, mixup).
+    input_noise : float or None, default=None
+        Standard deviation of normal noise added to X in training.
     l1_ratio : float or None, default=None
         Share of `alpha` that goes to the sum of absolute weights instead of half the sum of
         squares, in [0, 1]; None is 0.
@@ -228,7 +229,7 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **own.CONSTRAINTS,
         "module_output": [StrOptions({"raw", "proba", "log_proba"})],
-        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        **spec.CLASSIFIER_CONSTRAINTS,
     }
 
     def __init__(
@@ -239,9 +240,6 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         module_output: str = "raw",
         keep_integers: bool = False,
         loss: Any = None,
-        label_smoothing: Any = None,
-        mixup: Any = None,
-        input_noise: Any = None,
         alpha: float = 0.0,
         batch_size: int | str = "auto",
         learning_rate_init: float = 0.001,
@@ -263,6 +261,9 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         clip_value: float | None = None,
         averaging: Any = None,
         class_weight: Any = None,
+        label_smoothing: float | None = None,
+        mixup: float | None = None,
+        input_noise: float | None = None,
         l1_ratio: float | None = None,
         weight_decay: float | None = None,
         max_norm: float | None = None,
@@ -280,9 +281,6 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         self.module_output = module_output
         self.keep_integers = keep_integers
         self.loss = loss
-        self.label_smoothing = label_smoothing
-        self.mixup = mixup
-        self.input_noise = input_noise
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -304,6 +302,9 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         self.clip_value = clip_value
         self.averaging = averaging
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.input_noise = input_noise
         self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
         self.max_norm = max_norm

@@ -41,11 +41,6 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         What is minimised: a name or an entry of `mlfund.losses` for real targets, or
         ``loss(raw, y) -> Tensor (n,)``. The module returns the raw score: for "poisson"
         the logarithm of the mean, for "gaussian_nll" means and logarithms of variances.
-    mixup : float or None, default=None
-        Each row is mixed with another of its batch, features and targets alike, by a share
-        drawn from Beta(mixup, mixup).
-    input_noise : float or None, default=None
-        Standard deviation of normal noise added to X in training.
     alpha : float, default=0.0
         Strength of the penalty of weights (parameters of two dimensions or more, those of
         embeddings too), divided by the weight sum of the batch; L2, or as `l1_ratio` says.
@@ -94,6 +89,11 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
     averaging : {"ema", "swa"}, Averaging or None, default=None
         Average of the weights along the training, validated and kept in their place: an
         exponential moving average, or stochastic weight averaging over the last epochs.
+    mixup : float or None, default=None
+        Each row is mixed with another of its batch, features and targets alike, by a share
+        drawn from Beta(mixup, mixup).
+    input_noise : float or None, default=None
+        Standard deviation of normal noise added to X in training.
     l1_ratio : float or None, default=None
         Share of `alpha` that goes to the sum of absolute weights instead of half the sum of
         squares, in [0, 1]; None is 0.
@@ -215,8 +215,6 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         module_params: dict[str, Any] | None = None,
         keep_integers: bool = False,
         loss: Any = "squared_error",
-        mixup: Any = None,
-        input_noise: Any = None,
         alpha: float = 0.0,
         batch_size: int | str = "auto",
         learning_rate_init: float = 0.001,
@@ -237,6 +235,8 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         clip_norm: float | None = None,
         clip_value: float | None = None,
         averaging: Any = None,
+        mixup: float | None = None,
+        input_noise: float | None = None,
         l1_ratio: float | None = None,
         weight_decay: float | None = None,
         max_norm: float | None = None,
@@ -253,8 +253,6 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         self.module_params = module_params
         self.keep_integers = keep_integers
         self.loss = loss
-        self.mixup = mixup
-        self.input_noise = input_noise
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -275,6 +273,8 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.averaging = averaging
+        self.mixup = mixup
+        self.input_noise = input_noise
         self.l1_ratio = l1_ratio
         self.weight_decay = weight_decay
         self.max_norm = max_norm

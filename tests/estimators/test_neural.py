@@ -20,6 +20,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from mlfund import MLPClassifier, NeuralClassifier, NeuralRegressor
+from mlfund._engine.net import Engine
 from mlfund.estimators import _neural_spec as spec
 from tests import own_modules as own
 
@@ -214,6 +215,50 @@ def test_integers_are_kept_for_embeddings_on_request(dtype):
     np.testing.assert_array_equal(model.fit(frame, COUNT).predict(frame), model.predict(frame))
     regressor = NeuralRegressor(own.Words, keep_integers=True, **SHORT).fit(X, COUNT * 0.5)
     assert regressor.predict(X).dtype == np.float32
+
+
+@pytest.mark.parametrize("options", [{"mixup": 0.2}, {"input_noise": 0.1}])
+def test_integers_are_neither_mixed_nor_blurred(options):
+    with pytest.raises(ValueError, match=f"keep_integers=True and {next(iter(options))}=0"):
+        net(own.Words, keep_integers=True, **options).fit(WORDS, COUNT)
+    assert np.isfinite(net(keep_integers=True, **options).fit(X3, Y3).loss_)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mixup": 0.3, "label_smoothing": 0.1, "input_noise": 0.1},
+        {"averaging": "swa", "accumulation_steps": 2, "clip_norm": 1.0},
+        {"optimizer": "muon", "max_norm": 2.0, "clip_value": 0.1, "lr_scaling": "sqrt"},
+        {"loss": "focal", "l1_ratio": 0.5, "alpha": 1e-3, "optimizer": torch.optim.NAdam},
+    ],
+)
+def test_every_feature_of_the_training_takes_images_and_batch_statistics(options):
+    model = net(own.ConvNet, batch_size=16, **options).fit(IMAGES, BRIGHT)
+    assert model.predict_proba(IMAGES).shape == (60, 2)
+    again = net(own.ConvNet, batch_size=16, **options).fit(IMAGES, BRIGHT)
+    assert_same(again, model, rtol=0)
+
+
+def test_a_killed_fit_with_dropout_of_its_own_goes_on_bit_by_bit(tmp_path):
+    options = {"batch_size": 50, "random_state": 3, "tol": 0}
+    whole = net(own.Noisy, **options).fit(X3, Y3)
+    saved = {"checkpoint_dir": tmp_path, "checkpoint_every": 1}
+    killed = net(own.Noisy, **options, **saved)
+    one_epoch = Engine.run_single_epoch
+
+    def dies(engine, *args, **kwargs):
+        if len(engine.history) > 3:
+            raise MemoryError
+        return one_epoch(engine, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "run_single_epoch", dies)
+        with pytest.raises(MemoryError):
+            killed.fit(X3, Y3)
+    resumed = net(own.Noisy, **options, **saved).fit(X3, Y3)
+    assert_same(resumed, whole, rtol=0)
+    assert resumed.loss_curve_ == whole.loss_curve_
 
 
 def test_floats_beside_keep_integers_stay_floats():
