@@ -22,6 +22,11 @@ MUCH_HELP = {"learning_rate": 0.5, "epochs": 0.5, "capacity": 0.2, "regularisati
 CLEAR = 3.0
 # A learning rate this far from the suggestion is tried against it.
 FAR = 30.0
+# A best epoch after this share of all is no sign that the training was long enough.
+_LATE = 0.9
+# Skill of the predictions that a remedy must add beside its share of the loss: sharper
+# probabilities for the same answers are no fault.
+SKILL = 0.05
 # Training loss beside that of a constant from which there may be more to learn.
 MUCH_LEFT = 0.2
 
@@ -95,8 +100,9 @@ def regularisation_remedy(estimator: Any) -> Remedy | None:
 
 
 def epochs_remedy(estimator: Any, outcome: Outcome) -> Remedy | None:
-    """Five times the epochs; None where the training ended before they ran out."""
-    if len(outcome.trained.probe.record.train_losses) < estimator.max_iter:
+    """Five times the epochs; None unless they ran out while held-out rows still gained."""
+    n_epochs = len(outcome.trained.probe.record.train_losses)
+    if n_epochs < estimator.max_iter or outcome.epochs[outcome.best] < _LATE * n_epochs:
         return None
     longer = 5 * estimator.max_iter
     return Remedy(
@@ -109,12 +115,27 @@ def epochs_remedy(estimator: Any, outcome: Outcome) -> Remedy | None:
 
 @dataclass(frozen=True)
 class Trial:
-    """A remedy and what it came to."""
+    """A remedy and what it came to.
+
+    Attributes
+    ----------
+    remedy : Remedy
+        What was changed.
+    outcome : Outcome
+        The training with the change.
+    help : float
+        Share of what can be gained over a constant that the change adds.
+    errors : float
+        The gain in its standard errors.
+    answers_better : bool
+        Whether the predictions gain, not only their probabilities.
+    """
 
     remedy: Remedy
     outcome: Outcome
     help: float
     errors: float
+    answers_better: bool = True
 
 
 def try_remedy(remedy: Remedy, own: Outcome, constant: Constant) -> Trial:
@@ -133,7 +154,8 @@ def try_remedy(remedy: Remedy, own: Outcome, constant: Constant) -> Trial:
     mean = min(float(np.average(ours, weights=weight)), constant.valid)
     room = constant.valid - reached
     help_ = (mean - reached) / room if room > 0 else 0.0
-    return Trial(remedy, outcome, help_, errors_apart(ours, outcome.best_rows, weight))
+    apart = errors_apart(ours, outcome.best_rows, weight)
+    return Trial(remedy, outcome, help_, apart, outcome.skill >= own.skill + SKILL)
 
 
 def _trained(material: Any, remedy: Remedy) -> tuple[Any, Any]:
@@ -147,7 +169,7 @@ def judge(trial: Trial, *, is_best: bool) -> Finding:
     number = 100 * max(trial.help, 0.0)
     clear = trial.errors >= CLEAR
     status = graded(trial.help, warn=SOME_HELP, fail=MUCH_HELP[remedy.check]) if clear else "pass"
-    if status == "fail" and not is_best:
+    if status == "fail" and not (is_best and trial.answers_better):
         status = "warn"
     evidence = {"standard errors": trial.errors, "changes": remedy.changes}
     if status == "pass":

@@ -13,7 +13,7 @@ from mlfund.diagnostics._material import Start, subset
 from mlfund.diagnostics._outcome import Constant, Outcome, errors_apart
 from mlfund.diagnostics._probe import raw_scores, weights_of
 from mlfund.diagnostics._start_checks import dead_shares, judge_dead
-from mlfund.diagnostics._trials import best_constant, constant_rate, mean_loss, run_twin
+from mlfund.diagnostics._trials import StopBelow, best_constant, constant_rate, mean_loss, run_twin
 from mlfund.diagnostics.learning_rate import LearningRateTest
 
 # A batch that is learned by heart.
@@ -40,6 +40,7 @@ def check_overfits_one_batch(start: Start, test: LearningRateTest) -> Finding:
     lr = test.suggestion if math.isfinite(test.suggestion) else net.lr
     before = raw_scores(net, rows)
     constant = mean_loss(net, best_constant(net, before, rows).expand_as(before), rows)
+    floor = max(constant, float(np.finfo(np.float32).eps))
     twin = run_twin(
         net,
         rows,
@@ -47,14 +48,14 @@ def check_overfits_one_batch(start: Start, test: LearningRateTest) -> Finding:
         epochs=_BY_HEART_STEPS,
         batch_size=len(rows),
         in_evaluation=True,
+        callbacks=[StopBelow(BY_HEART * floor)],
     )
     losses = [row["train_loss"] for row in twin.history if math.isfinite(row["train_loss"])]
-    floor = max(constant, np.finfo(np.float32).eps)
     number = min(losses, default=math.inf) / floor
     status = graded(number, warn=BY_HEART, fail=HARDLY)
     text = (
         f"{len(rows)} rows on their own: the loss goes to {100 * number:.2g} % of a constant's in "
-        f"{_BY_HEART_STEPS} steps."
+        f"{len(twin.history)} steps."
     )
     evidence = {"loss": min(losses, default=math.nan), "loss of the best constant": constant}
     if status == "pass":

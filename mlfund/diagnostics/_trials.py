@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from mlfund._check import limited_threads, preserved_torch_state
 from mlfund._engine.batches import ShuffledOrder
+from mlfund._engine.callbacks import Callback
 from mlfund._engine.data import DeviceRows
-from mlfund._engine.net import Engine, StepRule
+from mlfund._engine.net import Engine, StepRule, StopTraining
 
 
 class InEvaluation(nn.Module):
@@ -43,6 +44,7 @@ def run_twin(
     batch_size: int | None = None,
     in_evaluation: bool = False,
     penalty: Any = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Engine:
     """Train a copy of the module of an engine, on rows of its own; return the copy's engine.
 
@@ -62,6 +64,8 @@ def run_twin(
         Whether the copy trains in evaluation mode, so without dropout.
     penalty : Penalty, optional
         Of the weights.
+    callbacks : sequence of skorch callbacks
+        Told of its epochs.
     """
     module = copy.deepcopy(net.module_)
     if in_evaluation:
@@ -80,6 +84,8 @@ def run_twin(
             order=ShuffledOrder(len(rows), np.random.RandomState(0)),
             rules=rules,
             penalty=penalty,
+            callbacks=callbacks,
+            track_norms=False,
             autocast=net.autocast,
             device=rows.device,
         )
@@ -96,6 +102,18 @@ def constant_rate(lr: float) -> StepRule:
         net.set_lr(lr)
 
     return rule
+
+
+class StopBelow(Callback):
+    """End a training whose loss has come below a bound."""
+
+    def __init__(self, bound: float) -> None:
+        self.bound = bound
+
+    def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
+        """Look at the loss of the epoch."""
+        if net.history[-1]["train_loss"] < self.bound:
+            raise StopTraining(f"The loss came below {self.bound:.3g}.")
 
 
 def mean_loss(net: Engine, raw: Tensor, rows: DeviceRows) -> float:
