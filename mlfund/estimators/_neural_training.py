@@ -178,7 +178,9 @@ def train_stochastic(
             plateau,
             *checkpoints(estimator),
         ],
-        autocast=autocast_dtype(estimator.precision, rows.device, flop),
+        autocast=autocast_dtype(
+            estimator.precision, rows.device, flop, own_pass=hasattr(module, "backprop")
+        ),
         device=rows.device,
     )
     engine.n_steps_ = carried.get("steps", 0)
