@@ -12,7 +12,7 @@ import inspect
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import torch
 from skorch.callbacks import Callback
 
 from mlfund._engine.data import DeviceRows
+from mlfund._engine.divergence import DivergenceGuard
 from mlfund._engine.intervals import Clock, Interval
 from mlfund._engine.net import Engine
 from mlfund._engine.state import engine_state, restore_engine
@@ -130,6 +131,8 @@ class Checkpoints(Callback):
     identity : dict
         What tells this training from others, beside its state at the start and its rows:
         class and parameters.
+    announce : callable, optional
+        ``announce(text)``, told where a training goes on.
 
     Attributes
     ----------
@@ -137,10 +140,17 @@ class Checkpoints(Callback):
         Epochs that were not trained but read from a checkpoint.
     """
 
-    def __init__(self, root: Path, interval: Interval, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        interval: Interval,
+        identity: Mapping[str, Any],
+        announce: Callable[[str], object] | None = None,
+    ) -> None:
         self.root = root
         self.interval = interval
         self.identity = identity
+        self.announce = announce
         self.resumed_epochs_ = 0
         self._folder: CheckpointFolder | None = None
         self._clock = Clock(interval)
@@ -165,6 +175,9 @@ class Checkpoints(Callback):
         if found is not None:
             restore_engine(net, found)
             self.resumed_epochs_ = len(net.history)
+            if self.announce is not None:
+                where = f"epoch {self.resumed_epochs_} from {self._folder.path}"
+                self.announce(f"Resuming after {where}.\n")
         self._clock = Clock(self.interval)
 
     def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
@@ -199,8 +212,12 @@ def training_fingerprint(engine: Engine, rows: DeviceRows, identity: Mapping[str
     the user's code, and versions.
     """
     state = engine_state(engine)
-    # Only modules of users draw from torch's global stream, and whoever makes them seeds it.
+    # torch's global stream has another state in every process. Only modules of users draw
+    # from it, and whoever makes them seeds it. The guard copies it, with what is in the
+    # state anyway.
     del state["torch"]
+    guards = [f"callback {n}" for n, c in engine.callbacks_ if isinstance(c, DivergenceGuard)]
+    state["parts"] = {n: part for n, part in state["parts"].items() if n not in guards}
     valid = getattr(engine.train_split, "valid", None)
     return fingerprint(
         FORMAT,

@@ -46,7 +46,7 @@ def engine_state(engine: Engine) -> dict[str, Any]:
         "streams": {name: read_value(stream, name) for name, stream in _streams(engine)},
         "torch": _torch_streams(engine),
         "optimizer": _optimizer_state(engine.optimizer_),
-        "parts": {name: read_object(part, name) for name, part in _parts(engine)},
+        "parts": _states_of_parts(engine),
         "n_steps": engine.n_steps_,
         "history": [dict(row) for row in engine.history],
     }
@@ -64,7 +64,8 @@ def restore_engine(engine: Engine, state: Mapping[str, Any]) -> None:
     _restore_torch_streams(engine, state["torch"])
     _restore_optimizer(engine.optimizer_, state["optimizer"])
     for name, part in _parts(engine):
-        write_object(part, state["parts"][name])
+        if name in state["parts"]:
+            write_object(part, state["parts"][name])
     engine.n_steps_ = state["n_steps"]
     engine.history_ = History(state["history"])
 
@@ -117,6 +118,14 @@ def _parts(engine: Engine) -> Iterator[tuple[str, Any]]:
             yield attribute, part
         elif isinstance(part, list | tuple):
             yield from ((f"{attribute}[{i}]", item) for i, item in enumerate(part))
+
+
+def _states_of_parts(engine: Engine) -> dict[str, Any]:
+    states = {name: read_object(part, name) for name, part in _parts(engine)}
+    # One that only tells of the training may be there or not.
+    return {
+        name: state for name, state in states.items() if not (isinstance(state, dict) and not state)
+    }
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:

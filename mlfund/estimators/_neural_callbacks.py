@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,7 +126,9 @@ def checkpoints(estimator: Any) -> list[Any]:
         return []
     every = estimator.checkpoint_every
     interval = read_interval("checkpoint_every", DEFAULT_INTERVAL if every is None else every)
-    return [Checkpoints(Path(estimator.checkpoint_dir), interval, identity_of(estimator))]
+    announce = sys.stdout.write if estimator.verbose else None
+    root = Path(estimator.checkpoint_dir)
+    return [Checkpoints(root, interval, identity_of(estimator), announce)]
 
 
 def check_checkpoints(estimator: Any, *, incremental: bool) -> None:
