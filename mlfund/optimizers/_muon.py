@@ -123,7 +123,8 @@ class Muon(Optimizer):
     """Momentum of each matrix made orthogonal; Adam for biases and other vectors.
 
     All directions of a matrix's update have about the same length, the rare ones too.
-    Updates are scaled to the size of Adam's, so that learning rates for Adam suit.
+    Updates are scaled to the size that Adam's have late in a training, so that learning
+    rates for Adam are a safe start; short trainings want up to ten times them.
 
     Parameters
     ----------

@@ -279,6 +279,21 @@ def test_adaptive_is_that_of_sklearn(losses, patience, tol, rate):
     assert state.exhausted == stopped
 
 
+@settings(max_examples=40, deadline=None)
+@given(losses=st.permutations(range(40)), patience=st.integers(0, 4))
+def test_plateau_is_that_of_torch(losses, patience):
+    """But for ties, which torch counts as stale and scikit-learn does not."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    options = {"patience": patience, "threshold": 0.0, "threshold_mode": "abs", "eps": 0.0}
+    theirs = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, **options)
+    schedule = get_schedule("plateau", patience=patience, tol=0.0)
+    state = schedule.start()
+    for loss in losses:
+        theirs.step(loss)
+        state = schedule.advance(state, float(loss), 1.0)
+        assert state.factor == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+
+
 def test_a_nan_loss_is_no_improvement_and_does_not_become_the_best():
     schedule = get_schedule("adaptive", patience=1)
     state = schedule.advance(schedule.start(), 0.5, 0.1)
