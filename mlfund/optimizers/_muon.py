@@ -139,6 +139,11 @@ class Muon(Optimizer):
     weight_decay : float, default=0.0
         Share of each matrix, times the learning rate, removed a step. Vectors do not decay.
 
+    Notes
+    -----
+    The iterations on a layer of m x m weights are as many operations as the gradient of
+    5 m rows: on a CPU Muon suits narrow layers or large batches.
+
     References
     ----------
     Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks,
