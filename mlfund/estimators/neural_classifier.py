@@ -216,8 +216,9 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(200, 2)).astype(np.float32)
     >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "other")
-    >>> model = NeuralClassifier(Net, module_params={"hidden": 32}, random_state=0)
-    >>> model = model.set_params(learning_rate_init=0.03, n_iter_no_change=20)
+    >>> model = NeuralClassifier(
+    ...     Net, module_params={"hidden": 32}, learning_rate_init=0.05, tol=1e-3, random_state=0
+    ... )
     >>> model.fit(X, y).score(X, y) > 0.95
     True
     >>> model.predict_proba(X[:3]).shape

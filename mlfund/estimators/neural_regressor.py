@@ -200,9 +200,9 @@ class NeuralRegressor(own.OwnModule, BaseNeuralRegressor):
     >>> X = np.linspace(-1, 1, 100, dtype=np.float32)[:, None]
     >>> y = np.sin(3 * X[:, 0])
     >>> model = NeuralRegressor(
-    ...     net, module_params={"hidden": 32}, learning_rate_init=0.03, tol=1e-5, random_state=0
+    ...     net, module_params={"hidden": 32}, learning_rate_init=0.03, random_state=0
     ... )
-    >>> model.fit(X, y).score(X, y) > 0.99
+    >>> model.fit(X, y).score(X, y) > 0.95
     True
     """
 
