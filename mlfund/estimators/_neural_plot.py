@@ -20,10 +20,14 @@ WIDE = 20.0
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart of a training: its title and its lines, columns of the history."""
+    """One chart of a training: its title and its lines, columns of the history.
+
+    `falls` says that values may come down by orders of magnitude, and so may its axis.
+    """
 
     title: str
     lines: tuple[tuple[str, str, str], ...]
+    falls: bool = False
 
     def present(self, history: pd.DataFrame) -> list[tuple[str, str, str]]:
         """Return column, label and colour of the lines that a history has."""
@@ -33,12 +37,17 @@ class Panel:
 def panels_of(history: pd.DataFrame, score_name: str) -> list[Panel]:
     """Return the charts that a history has something for."""
     panels = [
-        Panel("loss", (("train_loss", "training", TRAIN), ("valid_loss", "validation", VALID))),
+        Panel(
+            "loss",
+            (("train_loss", "training", TRAIN), ("valid_loss", "validation", VALID)),
+            falls=True,
+        ),
         Panel(score_name, (("valid_score", "validation", VALID),)),
         Panel("learning rate", (("lr", "learning rate", TRAIN),)),
         Panel(
             "norms",
             (("gradient_norm", "gradient", TRAIN), ("update_norm", "update", "tab:green")),
+            falls=True,
         ),
     ]
     return [panel for panel in panels if panel.present(history)]
@@ -88,8 +97,8 @@ def _draw_panel(panel: Panel, history: pd.DataFrame, kept_epoch: int | None, axi
         axis.plot(
             epochs, shown[column], color=colour, label=label, marker=marker, markersize=3, lw=1.5
         )
-    if _spans_decades(shown.to_numpy()):
-        axis.set_yscale("log")
+    if panel.falls:
+        _scale(axis, shown.to_numpy(), ticker)
     if kept_epoch is not None:
         axis.axvline(kept_epoch, color="0.55", lw=1, ls="--", zorder=1, label="weights kept")
     axis.set(title=panel.title, xlabel="epoch")
@@ -100,6 +109,13 @@ def _draw_panel(panel: Panel, history: pd.DataFrame, kept_epoch: int | None, axi
         axis.legend(frameon=False, fontsize="small")
 
 
-def _spans_decades(values: np.ndarray) -> bool:
+def _scale(axis: Any, values: np.ndarray, ticker: Any) -> None:
+    """Make the axis logarithmic, with readable ticks, where values spread far."""
     known = values[np.isfinite(values)]
-    return known.size > 0 and known.min() > 0 and bool(known.max() > WIDE * known.min())
+    if known.size == 0 or known.min() <= 0 or known.max() <= WIDE * known.min():
+        return
+    axis.set_yscale("log")
+    if known.max() < 300 * known.min():
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(ticker.NullFormatter())
