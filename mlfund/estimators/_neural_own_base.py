@@ -212,9 +212,9 @@ class OwnModule(BaseNeural):
     def _checked_rows(self, X: Any) -> Any:
         X, shape = _two_dimensional(X)
         self._check_shape(shape)
-        X = validate_data(
-            self, X, accept_sparse=["csr", "csc"], reset=False, dtype=self._input_dtypes
-        )
+        # As in `fit`, whatever keep_integers has become since.
+        dtype = "numeric" if self._recipe.integers else (np.float32, np.float64)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=dtype)
         if self._recipe.integers:
             if X.dtype.kind not in "iub":
                 raise ValueError(

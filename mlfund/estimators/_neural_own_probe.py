@@ -211,5 +211,5 @@ def warn_of_double_link(seen: FirstPass, *, name: str, output: str, kind: str) -
         f"{name} ends in {problem} (module_output='raw' means scores before it). Leave it out of "
         f"the module{cure}.",
         UserWarning,
-        stacklevel=2,
+        stacklevel=8,  # the line that calls `fit`
     )

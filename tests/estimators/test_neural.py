@@ -211,6 +211,9 @@ def test_integers_are_kept_for_embeddings_on_request(dtype):
     assert weights(model)["head.weight"].dtype == np.float32
     with pytest.raises(ValueError, match=r"X holds float64 values, and .* fitted on integers"):
         model.predict(X.astype(float))
+    model.set_params(keep_integers=False)
+    assert model.score(X, COUNT) > 0.9
+    model.set_params(keep_integers=True)
     frame = pd.DataFrame(X, columns=list("abcde"))
     np.testing.assert_array_equal(model.fit(frame, COUNT).predict(frame), model.predict(frame))
     regressor = NeuralRegressor(own.Words, keep_integers=True, **SHORT).fit(X, COUNT * 0.5)

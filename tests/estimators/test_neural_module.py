@@ -192,8 +192,9 @@ def test_an_output_that_is_not_what_module_output_says_is_refused(width, functio
 )
 def test_a_second_softmax_or_sigmoid_is_warned_of(y, width, function, message):
     X = X2 if y is Y2 else X3
-    with pytest.warns(UserWarning, match=message):
+    with pytest.warns(UserWarning, match=message) as caught:
         net(through(width, function)).fit(X, y)
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(
