@@ -42,6 +42,15 @@ class _OwnScores(RawScores):
 class OwnModule(BaseNeural):
     """A module of the user's own behind scikit-learn's interface; see the subclasses."""
 
+    module: Any
+    module_params: dict[str, Any] | None
+    keep_integers: bool
+    module_: nn.Module
+    input_shape_: tuple[int, ...]
+    _recipe: Recipe
+    # Floating-point operations of a row in a forward pass, and rows that one takes at most.
+    _pass_costs: tuple[float, int]
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
     @property
@@ -233,7 +242,7 @@ class OwnModule(BaseNeural):
     def _forget(self) -> None:
         super()._forget()
         for name in ("_recipe", "_pass_costs", "_target_kind"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with the module as arrays of its weights."""

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from mlfund._check import check_choice
-
-Output = Literal["raw", "proba", "log_proba"]
-Kind = Literal["binary", "multiclass", "multilabel", "real"]
 
 OUTPUTS = ("raw", "proba", "log_proba")
 KINDS = ("binary", "multiclass", "multilabel", "real")
@@ -48,7 +43,7 @@ class RawScores(nn.Module):
     tensor([[0.0900, 0.2450, 0.6650]])
     """
 
-    def __init__(self, module: nn.Module, *, output: Output = "raw", kind: Kind = "real") -> None:
+    def __init__(self, module: nn.Module, *, output: str = "raw", kind: str = "real") -> None:
         super().__init__()
         check_choice("output", output, OUTPUTS if kind != "real" else OUTPUTS[:1])
         self.module = module
