@@ -12,9 +12,11 @@ from mlfund._solvers.problem import Point, Problem
 from mlfund._solvers.search import Line, exact_search
 from mlfund._solvers.stopping import Outcome, Stopping
 
-# A full step is taken when the slope there is at most this part of the slope at zero.
+# A step is taken untried when the slope there is at most this part of the slope at zero.
 WHOLE_FRACTION = 0.5
-
+# Steps between which the last one suggests a whole one, and others that it suggests at all.
+NEAR_WHOLE = (0.7, 1.4)
+SUGGESTED = (0.4, 4.0)
 
 # At the end an earlier point is preferred whose gradient is this much smaller.
 FLATTER = 1e-2
@@ -80,7 +82,7 @@ def minimise(
         flattest = point
         while (status := stopping.status(point.G, n_iter)) is None:
             flattest = point if stopping.improved else flattest
-            new, t = _advance(problem, point, direction, whole_first=0.7 <= t <= 1.4)
+            new, t = _advance(problem, point, direction, _trial(t))
             if new is None:
                 status = "rounding"
                 break
@@ -122,22 +124,33 @@ def _last_step(problem: Problem, point: Point, direction: Direction) -> Point:
     return Point(point.V + t * line.D, Z, P, point.G)
 
 
-def _advance(
-    problem: Problem, point: Point, direction: Direction, *, whole_first: bool
-) -> tuple[Point | None, float]:
-    """Return the next point and the step; None when no direction at hand goes down any more.
+def _trial(last: float) -> float | None:
+    """Return the step to try by a full evaluation, given the best one along the last line.
 
-    With `whole_first` the step 1 is tried by a full evaluation there, which reads X once
-    for margins and gradient. It is taken on easier terms than those of the line search,
-    which would cost a third pass; both make sure that the objective fell.
+    A metric that is too careful all along wants the same longer step again and again.
+    """
+    if NEAR_WHOLE[0] <= last <= NEAR_WHOLE[1]:
+        return 1.0
+    return last if SUGGESTED[0] <= last <= SUGGESTED[1] else None
+
+
+def _advance(
+    problem: Problem, point: Point, direction: Direction, trial: float | None
+) -> tuple[Point | None, float]:
+    """Return the next point and the best step; None when no direction at hand goes down.
+
+    The step `trial` is tried by a full evaluation there, which reads X once for margins and
+    gradient. It is taken on easier terms than those of the line search, which would cost a
+    third pass; both make sure that the objective fell.
     """
     while True:
         D = direction.propose(point)
-        if whole_first and problem.fused:
+        if trial is not None and problem.fused:
             slope = float(np.vdot(point.G, D))
-            new = problem.point(point.V + D)
-            if slope < 0 and abs(float(np.vdot(new.G, D))) <= -WHOLE_FRACTION * slope:
-                return new, 1.0
+            new = problem.point(point.V + trial * D)
+            end = float(np.vdot(new.G, D))
+            if slope < 0 and abs(end) <= -WHOLE_FRACTION * slope:
+                return new, trial * slope / (slope - end)
         # Not from a difference of margins: its rounding would exceed the last slopes.
         line = Line(problem, point, D)
         found = exact_search(line)
