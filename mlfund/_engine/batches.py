@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,24 @@ from mlfund._engine.data import Batch, DeviceRows
 # 0.33 s with blocks of 2 to 32 MB, 0.50 s batch by batch, 0.45 s the whole epoch at
 # once (2-core Xeon, one thread, torch 2.13).
 BLOCK_BYTES = 4 << 20
+
+
+class Plan(NamedTuple):
+    """One epoch: the order of its rows, and bounds and weights of its batches.
+
+    Attributes
+    ----------
+    order : ndarray of shape (n,) or None
+        Row numbers; None for the rows' own order.
+    bounds : list of int
+        Where in that order each batch begins, and n.
+    totals : list of float
+        Sum of the weights of each batch.
+    """
+
+    order: np.ndarray | None
+    bounds: list[int]
+    totals: list[float]
 
 
 class Batches:
@@ -63,35 +82,41 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
-        rows, n, count = self.rows, len(self.rows), len(self)
+        plan = self.plan()
+        count, per_block = len(plan.totals), self._batches_per_block()
+        for first in range(0, count, per_block):
+            last = min(first + per_block, count)
+            offset = plan.bounds[first]
+            X, y, weight = self._gather(plan.order, offset, plan.bounds[last])
+            for i in range(first, last):
+                part = slice(plan.bounds[i] - offset, plan.bounds[i + 1] - offset)
+                w = None if weight is None else weight[part]
+                batch = Batch.of(X[part], y[part], w, plan.totals[i])
+                if self.steps_of > 1:
+                    self._place_in_step(batch, i, plan)
+                yield batch
+
+    def plan(self) -> Plan:
+        """Draw the order of an epoch and say where its batches begin and what they weigh."""
+        n, count = len(self.rows), len(self)
         order = None if self.draw_order is None else self.draw_order()
         if count == 1:
             # One batch of all rows: their order changes nothing but rounding.
             order = None
         starts = np.arange(count) * self.batch_size
-        totals = rows.weight_totals(order, starts)
-        bounds = [*starts.tolist(), n]
-        per_block = self._batches_per_block()
-        for first in range(0, count, per_block):
-            last = min(first + per_block, count)
-            offset = bounds[first]
-            X, y, weight = self._gather(order, offset, bounds[last])
-            for i in range(first, last):
-                part = slice(bounds[i] - offset, bounds[i + 1] - offset)
-                w = None if weight is None else weight[part]
-                batch = Batch.of(X[part], y[part], w, totals[i])
-                if self.steps_of > 1:
-                    self._place_in_step(batch, i, bounds, totals)
-                yield batch
+        return Plan(order, [*starts.tolist(), n], self.rows.weight_totals(order, starts))
 
-    def _place_in_step(
-        self, batch: Batch, number: int, bounds: list[int], totals: list[float]
-    ) -> None:
+    def take(self, plan: Plan, number: int) -> Batch:
+        """Return one batch of an epoch by itself."""
+        start, stop = plan.bounds[number : number + 2]
+        return Batch.of(*self._gather(plan.order, start, stop), plan.totals[number])
+
+    def _place_in_step(self, batch: Batch, number: int, plan: Plan) -> None:
         first = number - number % self.steps_of
-        last = min(first + self.steps_of, len(totals))
+        last = min(first + self.steps_of, len(plan.totals))
         batch.closes = number == last - 1
-        batch.step_rows = bounds[last] - bounds[first]
-        batch.step_total = sum(totals[first:last]) or float(batch.step_rows)
+        batch.step_rows = plan.bounds[last] - plan.bounds[first]
+        batch.step_total = sum(plan.totals[first:last]) or float(batch.step_rows)
 
     def _batches_per_block(self) -> int:
         return max(1, BLOCK_BYTES // max(1, self.rows.row_bytes * self.batch_size))
@@ -105,7 +130,7 @@ class Batches:
             return rows.features(part), rows.y[part], rows.weight_of(part)
         chosen = order[start:stop]
         index = torch.from_numpy(chosen).to(rows.device)
-        X = rows.features(chosen) if rows.is_sparse else self._select(index)
+        X = rows.features(chosen) if rows.on_host else self._select(index)
         return X, rows.y[index], rows.weight_of(index)
 
     def _select(self, index: Tensor) -> Tensor:

@@ -138,7 +138,7 @@ class StopOnPlateau(Callback):
 
 def lower_adaptively(net: Engine) -> bool:
     """Divide the learning rate by 5; False once it has reached 1e-6."""
-    lr = net.optimizer_.param_groups[0]["lr"]
+    lr = float(net.optimizer_.param_groups[0]["lr"])
     if lr <= ADAPTIVE_SMALLEST:
         return False
     set_learning_rate(net.optimizer_, lr / ADAPTIVE_FACTOR, keep_velocity=True)
@@ -177,7 +177,7 @@ class RecordLearningRate(Callback):
 
     def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
         """Record the rate."""
-        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+        net.history.record("lr", float(net.optimizer_.param_groups[0]["lr"]))
 
 
 class ProgressText(Callback):

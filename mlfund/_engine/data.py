@@ -108,6 +108,11 @@ class DeviceRows(Dataset):
         """Whether X is kept as CSR on the host."""
         return sp.issparse(self.X)
 
+    @property
+    def on_host(self) -> bool:
+        """Whether blocks of X come from the host; else all of it is on the device."""
+        return self.is_sparse
+
     def features(self, index: Any) -> Tensor:
         """Return dense features of the rows `index` (a slice or an index array)."""
         if self.is_sparse:

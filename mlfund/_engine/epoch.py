@@ -34,6 +34,15 @@ class EpochLosses:
         if penalty is not None:
             self._penalties.append(penalty)
 
+    def add_steps(
+        self, losses: Tensor, penalties: Tensor | None, rows: int, totals: list[float]
+    ) -> None:
+        """Add several steps of so many rows each, their numbers in one tensor."""
+        self._losses += losses.unbind()
+        self._steps += [(rows, total) for total in totals]
+        if penalties is not None:
+            self._penalties += penalties.unbind()
+
     def mean(self) -> float:
         """Return the mean over rows of the steps' losses, penalties included."""
         values = [self.scale * value for value in torch.stack(self._losses).tolist()]

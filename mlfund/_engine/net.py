@@ -13,45 +13,31 @@ from torch import Tensor, nn
 
 from mlfund._engine.averaging import Averager, batch_norm_layers
 from mlfund._engine.batches import Batches
+from mlfund._engine.captured import CapturedSteps, capturable
 from mlfund._engine.data import Batch, DeviceRows
 from mlfund._engine.epoch import EpochLosses
 from mlfund._engine.norms import NormTracker
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, FlatParameters
-from mlfund._engine.step import Accumulated, Differentiate, Penalised, Transform, transformed
+from mlfund._engine.step import (
+    Accumulated,
+    Differentiate,
+    HostRule,
+    Penalised,
+    StepRule,
+    Transform,
+    transformed,
+)
 from mlfund.averaging import Averaging
 from mlfund.penalties import Penalty
 
 PER_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
-# ``rule(engine)`` runs before or after each optimizer step, see `mlfund._engine.rules`.
-StepRule = Callable[["Engine"], None]
 Score = Callable[[Tensor, DeviceRows], float]
 
 
 class StopTraining(Exception):
     """Raised by a callback in `on_epoch_end` to end the training; says why."""
-
-
-class HostRule:
-    """A rule that sets numbers on the host, learning rates for instance.
-
-    Parameters
-    ----------
-    rule : callable
-        ``rule(engine)``, run before each step.
-    on_capture : callable, optional
-        Run instead of it when steps are captured in a graph, where such a number stays
-        what it was at the capture. Without it `rule` itself runs before each replay.
-    """
-
-    def __init__(self, rule: StepRule, on_capture: StepRule | None = None) -> None:
-        self.rule = rule
-        self.on_capture = on_capture
-
-    def __call__(self, net: Engine) -> None:
-        """Run the rule."""
-        self.rule(net)
 
 
 class Holdout:
@@ -110,6 +96,9 @@ class Engine(NeuralNet):
     track_norms : bool, optional
         Whether `gradient_norm` and `update_norm` of an epoch are the root mean square
         over all its steps; None measures the first step alone, False none.
+    capture : bool, optional
+        Whether full batches run as one program, see `mlfund._engine.captured`; None
+        does so on CUDA devices.
     callbacks : sequence of skorch callbacks
         In the order in which they are told.
     autocast : torch.dtype, optional
@@ -143,6 +132,7 @@ class Engine(NeuralNet):
         generator: torch.Generator | None = None,
         averaging: Averaging | None = None,
         track_norms: bool | None = None,
+        capture: bool | None = None,
         callbacks: Sequence[Callback] = (),
         autocast: torch.dtype | None = None,
         device: torch.device | str = "cpu",
@@ -187,6 +177,8 @@ class Engine(NeuralNet):
         self._eager = True
         self._differentiate: Differentiate = self._autograd
         self._penalise: Penalised | None = None
+        self.capture = capture
+        self._captured: CapturedSteps | None = None
         self._norms: NormTracker | None = None
         self._before: list[StepRule] = []
         self._after: list[StepRule] = []
@@ -317,9 +309,12 @@ class Engine(NeuralNet):
         self._set_training(training)
         eager = self._eager
         if training and not eager:
-            step_fn = self._lean_step
+            step_fn = self.lean_step
         losses, raws = EpochLosses(self.criterion_.report_scale), []
-        for batch in iterator:
+        captured = self._captured_steps(iterator) if training and not eager else None
+        if captured is not None:
+            captured.run_epoch(iterator, losses)
+        for batch in iterator if captured is None else ():
             if eager:
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch)
@@ -341,12 +336,10 @@ class Engine(NeuralNet):
     def _prepare_step(self) -> None:
         """Put together what a step of this training consists of."""
         self._eager = self._needs_notifications()
-        differentiate = self._own_backprop() or self._autograd
-        if self.transforms:
-            differentiate = transformed(differentiate, self.transforms, self.generator)
+        self._captured = None
+        self._differentiate = self.new_differentiate()
         if self.accumulation_steps > 1:
-            differentiate = Accumulated(differentiate, self.parameters)
-        self._differentiate = differentiate
+            self._differentiate = Accumulated(self._differentiate, self.parameters)
         penalty = self.penalty
         self._penalise = None if penalty is None else Penalised(penalty, self.parameters)
         self._before, self._after = list(self.rules), list(self.after_step)
@@ -357,7 +350,27 @@ class Engine(NeuralNet):
         if self.averaging is not None:
             self._after.append(HostRule(self.averaging.after_step))
 
-    def _lean_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
+    def new_differentiate(self) -> Differentiate:
+        """Return what leaves the gradient of one batch, in buffers of its own."""
+        differentiate = self._own_backprop() or self._autograd
+        if self.transforms:
+            return transformed(differentiate, self.transforms, self.generator)
+        return differentiate
+
+    def _captured_steps(self, batches: Batches) -> CapturedSteps | None:
+        """Return the captured step where this training has one, made at its first epoch."""
+        wanted = self.device_type == "cuda" if self.capture is None else self.capture
+        if self._captured is None and wanted and capturable(self, batches):
+            self._captured = CapturedSteps(self, batches)
+        return self._captured
+
+    @property
+    def device_type(self) -> str:
+        """Type of the device that the parameters are on."""
+        return self.parameters.grad.device.type
+
+    def lean_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
+        """Take a step without skorch's notifications."""
         step = self.train_step_single(batch, **fit_params)
         if batch.closes:
             self.optimizer_.step()

@@ -11,7 +11,8 @@ import math
 
 import torch
 
-from mlfund._engine.net import Engine, HostRule, StepRule
+from mlfund._engine.net import Engine
+from mlfund._engine.step import HostRule, StepRule
 from mlfund.schedules import Schedule
 
 

@@ -1,4 +1,4 @@
-"""What happens between a batch and its gradient: transforms, accumulation, penalty.
+"""What a step is made of: transforms, accumulation, penalty, and rules around the update.
 
 Each wrapper takes and gives a `Differentiate`, so that a training without it pays nothing.
 """
@@ -6,6 +6,7 @@ Each wrapper takes and gives a `Differentiate`, so that a training without it pa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,10 +15,36 @@ from mlfund._engine.data import Batch
 from mlfund._engine.parameters import FlatParameters
 from mlfund.penalties import Penalty
 
+if TYPE_CHECKING:
+    from mlfund._engine.net import Engine
+
+# ``rule(engine)`` runs before or after each optimizer step, see `mlfund._engine.rules`.
+StepRule = Callable[["Engine"], None]
 # ``differentiate(batch) -> (objective, raw)``, the gradient left in the parameters.
 Differentiate = Callable[[Batch], tuple[Tensor, Tensor]]
 # ``transform(batch, generator) -> batch``: augments a training batch, never in place.
 Transform = Callable[[Batch, torch.Generator | None], Batch]
+
+
+class HostRule:
+    """A rule that sets numbers on the host, learning rates for instance.
+
+    Parameters
+    ----------
+    rule : callable
+        ``rule(engine)``, run before each step.
+    on_capture : callable, optional
+        Run instead of it when steps are captured in a graph, where such a number stays
+        what it was at the capture. Without it `rule` itself runs before each replay.
+    """
+
+    def __init__(self, rule: StepRule, on_capture: StepRule | None = None) -> None:
+        self.rule = rule
+        self.on_capture = on_capture
+
+    def __call__(self, net: Engine) -> None:
+        """Run the rule."""
+        self.rule(net)
 
 
 def transformed(
@@ -88,16 +115,22 @@ class Penalised:
         self.weights, self.gradient = parameters.weights, parameters.weight_grad
         self._sign = torch.empty_like(self.weights) if self.l1 else None
 
-    def __call__(self, total: float) -> Tensor:
+    def __call__(self, total: float | Tensor) -> Tensor:
         """Add the gradient divided by `total`; return the value, not divided."""
         weights, value = self.weights, None
         if self.l2:
             # Two passes over the weights and no temporary.
-            self.gradient.add_(weights, alpha=self.l2 / total)
+            self._add(weights, self.l2 / total)
             value = weights.dot(weights).mul_(0.5 * self.l2)
         if self._sign is not None:
             torch.sign(weights, out=self._sign)
-            self.gradient.add_(self._sign, alpha=self.l1 / total)
+            self._add(self._sign, self.l1 / total)
             absolute = self._sign.dot(weights).mul_(self.l1)
             value = absolute if value is None else value.add_(absolute)
         return weights.new_zeros(()) if value is None else value
+
+    def _add(self, direction: Tensor, factor: float | Tensor) -> None:
+        if isinstance(factor, Tensor):
+            self.gradient.addcmul_(direction, factor)
+        else:
+            self.gradient.add_(direction, alpha=factor)
