@@ -175,7 +175,7 @@ def check_target_scale(y: Any, *, classification: bool, identity_link: bool) -> 
 
 def check_duplicates(X: Any, y: Any) -> Finding:
     """Rows that stand in the data more than once, target included, and blocks of them."""
-    keys = _row_keys(X, y)
+    keys = row_keys(X, y)
     n = len(keys)
     copies = 1 - len(np.unique(keys)) / n
     block, first, again = _longest_block(keys)
@@ -204,7 +204,7 @@ def check_duplicates(X: Any, y: Any) -> Finding:
     )
 
 
-def _row_keys(X: Any, y: Any) -> np.ndarray:
+def row_keys(X: Any, y: Any) -> np.ndarray:
     """Return a hash of every row, its target included."""
     target = pd.util.hash_pandas_object(pd.DataFrame(np.asarray(y)), index=False).to_numpy()
     if hasattr(X, "columns"):

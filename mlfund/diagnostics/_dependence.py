@@ -12,7 +12,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.model_selection import cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from mlfund.diagnostics._data_checks import flat
+from mlfund.diagnostics._data_checks import flat, row_keys
 from mlfund.diagnostics._findings import Finding, graded, skipped
 from mlfund.diagnostics._material import Material
 
@@ -153,6 +153,9 @@ def check_target_leak(material: Material, names: list[str]) -> Finding:
         y = y[:, 0]
     X = flat(material.X)[:_MOST_ROWS]
     y = y[:_MOST_ROWS]
+    # A copy of a row in another fold gives y away in any column.
+    once = np.sort(np.unique(row_keys(X, y), return_index=True)[1])
+    X, y = X[once], y[once]
     if material.classification and y.ndim == 1 and np.unique(y, return_counts=True)[1].min() < 2:
         values, counts = np.unique(y, return_counts=True)
         kept = np.flatnonzero(np.isin(y, values[counts > 1]))

@@ -61,6 +61,11 @@ class Outcome:
         return np.array([np.average(rows, weights=weight) for rows in losses])
 
     @property
+    def kept_loss(self) -> float:
+        """Mean held-out loss of the weights that the training kept."""
+        return float(np.average(self.last_rows, weights=weights_of(self.material.start.valid)))
+
+    @property
     def best(self) -> int:
         """Index into `epochs` of the smallest held-out loss."""
         return int(np.nanargmin(self.valid_curve))
@@ -72,8 +77,19 @@ class Outcome:
 
     @property
     def last_rows(self) -> np.ndarray:
-        """Loss of every held-out row at the end."""
-        return self.trained.probe.record.valid_losses[-1]
+        """Loss of every held-out row under the weights that the training kept."""
+        kept = self.trained.probe.record.kept_losses
+        return self.trained.probe.record.valid_losses[-1] if kept is None else kept
+
+    @property
+    def unstable(self) -> bool:
+        """Whether the training loss, too, ended above where it was at the best epoch.
+
+        Then the training came apart; it did not go on learning its rows by heart.
+        """
+        curve = self.trained.probe.record.train_losses
+        place = self.epochs[self.best] if self.epochs else 0
+        return 0 < place < len(curve) and curve[-1] > curve[place - 1]
 
     @property
     def train_loss(self) -> float:

@@ -47,6 +47,8 @@ class Record:
         Epochs at which held-out rows were looked at; 0 is the start.
     valid_losses : list of ndarray of shape (n_valid,)
         Loss of every held-out row at these epochs.
+    kept_losses : ndarray of shape (n_valid,) or None
+        The same for the weights that the training kept, maybe those of an earlier epoch.
     train_losses : list of float
         Training loss of every epoch, penalty included.
     start, end : dict of str to Tensor
@@ -57,6 +59,7 @@ class Record:
 
     epochs: list[int] = field(default_factory=list)
     valid_losses: list[np.ndarray] = field(default_factory=list)
+    kept_losses: np.ndarray | None = None
     train_losses: list[float] = field(default_factory=list)
     start: dict[str, Tensor] = field(default_factory=dict)
     end: dict[str, Tensor] = field(default_factory=dict)
@@ -107,22 +110,16 @@ class Probe(Callback):
         """Note the end; call it when `fit` is over, so that the best weights are back."""
         if self.net_ is not None:
             self.record.end = _copies(self.net_)
-            if self.record.train_losses:
-                epoch = len(self.record.train_losses)
-                self._drop_epoch(epoch)
-                self._look(self.net_, epoch)
+            self.record.kept_losses = self._losses(self.net_)
         return self.record
-
-    def _drop_epoch(self, epoch: int) -> None:
-        if self.record.epochs and self.record.epochs[-1] == epoch:
-            self.record.epochs.pop()
-            self.record.valid_losses.pop()
 
     def _look(self, net: Engine, epoch: int) -> None:
         self._next = epoch + 1 if epoch < _FIRST_EPOCHS else int(epoch * _GROWTH) + 1
-        raw = raw_scores(net, self.valid)
         self.record.epochs.append(epoch)
-        self.record.valid_losses.append(row_losses(net, raw, self.valid))
+        self.record.valid_losses.append(self._losses(net))
+
+    def _losses(self, net: Engine) -> np.ndarray:
+        return row_losses(net, raw_scores(net, self.valid), self.valid)
 
     def _before_step(self, net: Engine) -> None:
         """Measure the last step, and remember where the next begins; one step an epoch."""

@@ -22,6 +22,8 @@ MUCH_HELP = {"learning_rate": 0.5, "epochs": 0.5, "capacity": 0.2, "regularisati
 CLEAR = 3.0
 # A learning rate this far from the suggestion is tried against it.
 FAR = 30.0
+# Remedies are tried from the cheapest on; a dearer one must help by more than this.
+_EVEN = 0.9
 # A best epoch after this share of all is no sign that the training was long enough.
 _LATE = 0.9
 # Skill of the predictions that a remedy must add beside its share of the loss: sharper
@@ -100,8 +102,16 @@ def regularisation_remedy(estimator: Any) -> Remedy | None:
 
 
 def epochs_remedy(estimator: Any, outcome: Outcome) -> Remedy | None:
-    """Five times the epochs; None unless they ran out while held-out rows still gained."""
+    """Five times the epochs; None unless they ran out while held-out rows still gained.
+
+    Under early stopping: watch the loss, which moves when the score does not yet.
+    """
     n_epochs = len(outcome.trained.probe.record.train_losses)
+    if estimator.early_stopping and n_epochs < estimator.max_iter:
+        if estimator.scoring == "loss":
+            return None
+        words = "scoring='loss' for early stopping, in place of the score"
+        return Remedy("epochs", {"scoring": "loss"}, "stopped too early", words)
     if n_epochs < estimator.max_iter or outcome.epochs[outcome.best] < _LATE * n_epochs:
         return None
     longer = 5 * estimator.max_iter
@@ -150,7 +160,9 @@ def try_remedy(remedy: Remedy, own: Outcome, constant: Constant) -> Trial:
         gained = constant.valid - reached
         apart = errors_apart(constant.valid_rows, outcome.best_rows, weight)
         return Trial(remedy, outcome, 1.0 if gained > 0 else 0.0, apart)
-    ours = np.minimum(own.best_rows, np.finfo(float).max)
+    # What came apart is judged by where it ended, the rest by what it could have been.
+    rows = own.last_rows if own.unstable else own.best_rows
+    ours = np.minimum(rows, np.finfo(float).max)
     mean = min(float(np.average(ours, weights=weight)), constant.valid)
     room = constant.valid - reached
     help_ = (mean - reached) / room if room > 0 else 0.0
@@ -161,6 +173,12 @@ def try_remedy(remedy: Remedy, own: Outcome, constant: Constant) -> Trial:
 def _trained(material: Any, remedy: Remedy) -> tuple[Any, Any]:
     trained = material.train(**remedy.changes)
     return trained, trained.probe.net_
+
+
+def best_of(trials: list[Trial]) -> Trial | None:
+    """Return the trial that helps most; the earlier one of two that are nearly even."""
+    most = max((trial.help for trial in trials), default=0.0)
+    return next((trial for trial in trials if trial.help >= _EVEN * most), None)
 
 
 def judge(trial: Trial, *, is_best: bool) -> Finding:

@@ -27,8 +27,9 @@ SURE_LOSS, CERTAIN_LOSS = 2.0, 10.0
 SOME_GAIN, LARGE_GAIN = 1e2, 1e3
 # Gradient beside weight, first to last layer; float32 resolves a relative step of 1e-7.
 SOME_GRADIENT, LARGE_GRADIENT = 1e3, 1e5
-# Karpathy (CS231n) speaks of "as much as 40 %" dead units where something is wrong.
-SOME_DEAD, MANY_DEAD = 0.1, 0.4
+# Karpathy (CS231n) speaks of "as much as 40 %" dead units where something is wrong; deep
+# networks on few columns are born with half of that (Lu et al. 2019, arXiv 1903.06733).
+SOME_DEAD, MANY_DEAD = 0.2, 0.4
 # Saturated from here on (Glorot and Bengio 2010): the derivative of tanh is below 0.02.
 SATURATED = 0.99
 SOME_SATURATED, MANY_SATURATED = 0.3, 0.8

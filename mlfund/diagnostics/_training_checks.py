@@ -283,10 +283,14 @@ def check_overfitting(own: Outcome, constant: Constant) -> Finding:
     if len(own.trained.probe.record.train_losses) < 2:
         return skipped("overfitting", "There is no learning curve.")
     weight = weights_of(own.material.start.valid)
-    best, last = own.valid_curve[own.best], own.valid_curve[-1]
+    best, last = float(own.valid_curve[own.best]), own.kept_loss
     gain = constant.valid - best
     epoch = own.epochs[own.best]
     apart = errors_apart(own.last_rows, own.best_rows, weight)
+    if getattr(own.trained.estimator, "early_stopping", False):
+        return skipped("overfitting", "Early stopping kept the weights of its best epoch.")
+    if own.unstable:
+        return skipped("overfitting", "The training loss rose as well: see learning_rate.")
     if gain <= 0 and own.train_loss > HALF_LEARNED * constant.train:
         return skipped("overfitting", "No epoch was better than a constant: see beats_baseline.")
     # A network that learned its rows and never the rule has lost all.
@@ -294,8 +298,8 @@ def check_overfitting(own: Outcome, constant: Constant) -> Finding:
     status = graded(lost, warn=SOME_LOST, fail=MUCH_LOST) if apart >= CLEAR + 1 else "pass"
     evidence = {
         "best epoch": epoch,
-        "best held-out loss": float(best),
-        "last held-out loss": float(last),
+        "best held-out loss": best,
+        "last held-out loss": last,
         "last training loss": own.train_loss,
         "standard errors": apart,
     }

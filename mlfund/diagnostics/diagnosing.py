@@ -129,7 +129,14 @@ def _diagnose(subject: Subject, X: Any, y: Any, tell: Report, **split: Any) -> D
     early = data.check_finite(bare, y)
     if early.status == "fail":
         return _ended([early, *findings], "The data are not finite.")
-    material = prepare(subject, X, y, **split)
+    try:
+        material = prepare(subject, X, y, **split)
+    except ValueError:
+        # A step before the network may refuse what is not finite; others would fill it.
+        raw = data.check_finite(X, y)
+        if raw.status != "fail":
+            raise
+        return _ended([raw, *findings], "The data are not finite.")
     finite = data.check_finite(material.X, material.y)
     findings.append(finite)
     if finite.status == "fail":
@@ -264,7 +271,7 @@ class _Course:
         for remedy in self._worth_trying(own):
             self.tell(f"training once more: {remedy.words}")
             trials.append(remedies.try_remedy(remedy, own, self.constant))
-        best = max(trials, key=lambda trial: trial.help, default=None)
+        best = remedies.best_of(trials)
         tried = [remedies.judge(trial, is_best=trial is best) for trial in trials]
         done = {finding.check for finding in tried}
         if own.finite and "learning_rate" not in done:
@@ -291,8 +298,8 @@ class _Course:
             if far or behind or much_left:
                 wanted.append(rate)
         if behind or much_left:
-            more = [remedies.capacity_remedy(estimator), remedies.regularisation_remedy(estimator)]
+            more = [remedies.regularisation_remedy(estimator), remedies.capacity_remedy(estimator)]
             if by_epochs:
-                more.append(remedies.epochs_remedy(estimator, own))
+                more.insert(0, remedies.epochs_remedy(estimator, own))
             wanted += [remedy for remedy in more if remedy is not None]
         return wanted
