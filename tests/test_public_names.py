@@ -32,6 +32,7 @@ def test_public_names_are_pinned():
         "NeuralClassifier",
         "NeuralRegressor",
         "ParametricRegressor",
+        "SnapshotEvery",
         "TablePreprocessor",
         "advise",
         "diagnose",
