@@ -41,9 +41,13 @@ def _dense_moments(X, row_weights, centred, stride):
     centre, scale = _moments(X[::stride], weights, centred)
     if stride > 1:
         flat = np.flatnonzero(~(scale > 8 * np.finfo(X.dtype).eps * np.abs(centre)))
+        columns = X[:, flat]
+        # Most columns that are constant in the sample are so in all rows.
+        varied = (columns != columns[0]).any(axis=0)
+        flat, columns = flat[varied], columns[:, varied]
         if len(flat):
             weights = row_weights if isinstance(row_weights, np.ndarray) else None
-            centre[flat], scale[flat] = _moments(X[:, flat], weights, centred)
+            centre[flat], scale[flat] = _moments(columns, weights, centred)
     return centre, scale
 
 

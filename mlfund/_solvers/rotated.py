@@ -17,9 +17,9 @@ LEAST_PART = 1e-3
 # Iteration of the first matrices of contrasts; before it the weights move too much.
 FIRST_CONTRASTS = 8
 LAST_REFRESH = 400
-# Nanoseconds of one core, in float32: a multiplication of a skinny product, of a Gram
-# matrix and of an inverse, and what else an iteration does to a margin.
-SKINNY, GRAM, INVERSE, MARGIN = 0.08, 0.02, 0.05, 40.0
+# Nanoseconds of one core, in float32: a multiplication of a compiled pass over the rows, of
+# a Gram matrix and of an inverse, and what else an iteration does to a margin.
+SKINNY, GRAM, INVERSE, MARGIN = 0.045, 0.015, 0.09, 10.0
 
 
 def refresh_times(n: int, p: int, n_rows: int) -> tuple[int, ...]:
@@ -37,9 +37,9 @@ def refresh_times(n: int, p: int, n_rows: int) -> tuple[int, ...]:
     Examples
     --------
     >>> refresh_times(60_000, 784, 7_840)
-    (0, 8, 20, 40, 80, 160, 320)
+    (0, 8, 31, 62, 124, 248)
     >>> refresh_times(20_000, 784, 7_840)
-    (0, 8, 44, 88, 176, 352)
+    (0, 8, 79, 158, 316)
     """
     cost = GRAM * n_rows * p**2 + INVERSE * p**3
     iterations = int(cost / (n * (2 * SKINNY * p + MARGIN)))
