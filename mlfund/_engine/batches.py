@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mlfund._engine.data import Batch, DeviceRows
+from mlfund._engine.stream import HostBlocks
 
 # Rows are gathered into one reused block and batches are slices of it. A block of this
 # size spreads the cost of the gather over several narrow batches, and a wide one is
@@ -17,6 +18,8 @@ from mlfund._engine.data import Batch, DeviceRows
 # 0.33 s with blocks of 2 to 32 MB, 0.50 s batch by batch, 0.45 s the whole epoch at
 # once (2-core Xeon, one thread, torch 2.13).
 BLOCK_BYTES = 4 << 20
+# Two blocks of this size are pinned while rows stream to a GPU.
+STREAMED_BYTES = 64 << 20
 
 
 class Plan(NamedTuple):
@@ -75,6 +78,7 @@ class Batches:
         self.steps_of = int(steps_of)
         self.smallest = int(smallest)
         self._block: Tensor | None = None
+        self._host_blocks: HostBlocks | None = None
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -119,7 +123,8 @@ class Batches:
         batch.step_total = sum(plan.totals[first:last]) or float(batch.step_rows)
 
     def _batches_per_block(self) -> int:
-        return max(1, BLOCK_BYTES // max(1, self.rows.row_bytes * self.batch_size))
+        block = STREAMED_BYTES if self._streams and self.rows.device.type == "cuda" else BLOCK_BYTES
+        return max(1, block // max(1, self.rows.row_bytes * self.batch_size))
 
     def _gather(
         self, order: np.ndarray | None, start: int, stop: int
@@ -127,18 +132,35 @@ class Batches:
         rows = self.rows
         if order is None:
             part = slice(start, stop)
-            return rows.features(part), rows.y[part], rows.weight_of(part)
+            X = self._stream().take(part) if self._streams else rows.features(part)
+            return X, rows.y[part], rows.weight_of(part)
         chosen = order[start:stop]
         index = torch.from_numpy(chosen).to(rows.device)
-        X = rows.features(chosen) if rows.on_host else self._select(index)
+        if self._streams:
+            X = self._stream().take(chosen)
+        else:
+            X = rows.features(chosen) if rows.is_sparse else self._select(index)
         return X, rows.y[index], rows.weight_of(index)
+
+    @property
+    def _streams(self) -> bool:
+        return self.rows.on_host and not self.rows.is_sparse
+
+    def _stream(self) -> HostBlocks:
+        if self._host_blocks is None:
+            self._host_blocks = HostBlocks(self.rows.X, self._block_rows(), self.rows.device)
+        return self._host_blocks
 
     def _select(self, index: Tensor) -> Tensor:
         X = self.rows.X
         if self._block is None:
-            size = self._batches_per_block() * self.batch_size + self.smallest
-            self._block = X.new_empty((min(size, len(self.rows)), *X.shape[1:]))
+            self._block = X.new_empty((self._block_rows(), *X.shape[1:]))
         return torch.index_select(X, 0, index, out=self._block[: len(index)])
+
+    def _block_rows(self) -> int:
+        """Most rows of a block, the joined ones of the last batch included."""
+        size = self._batches_per_block() * self.batch_size + self.smallest
+        return min(size, len(self.rows))
 
 
 def n_batches(n: int, batch_size: int, smallest: int = 1) -> int:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mlfund._engine.stream import stays_on_host
+
 
 class Batch(tuple[Tensor, Tensor]):
     """One mini-batch: the pair ``(X, y)`` that skorch expects, and what the loss needs.
@@ -50,7 +52,8 @@ class Batch(tuple[Tensor, Tensor]):
 class DeviceRows(Dataset):
     """Features, encoded targets and weights that live on the training device.
 
-    A sparse X stays on the host as CSR; batches of it are made dense one at a time.
+    A sparse X stays on the host as CSR, and so does a memory-mapped file or an X that is
+    too large for the device; blocks of it are brought there as they are needed.
 
     Parameters
     ----------
@@ -63,6 +66,8 @@ class DeviceRows(Dataset):
         Row weights.
     device : torch.device or str, default="cpu"
         Where dense arrays are moved.
+    on_host : bool, optional
+        Whether a dense X stays on the host; by default it does where it must.
     """
 
     def __init__(
@@ -72,10 +77,16 @@ class DeviceRows(Dataset):
         weight: np.ndarray | None = None,
         *,
         device: torch.device | str = "cpu",
+        on_host: bool | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.host_weight = weight
-        self.X: Any = X.tocsr() if sp.issparse(X) else self._put(X)
+        if sp.issparse(X):
+            self.X: Any = X.tocsr()
+        elif stays_on_host(X, self.device) if on_host is None else on_host:
+            self.X = X
+        else:
+            self.X = self._put(X)
         self.y = self._put(y)
         self.weight = None if weight is None else self._put(weight)
 
@@ -111,12 +122,14 @@ class DeviceRows(Dataset):
     @property
     def on_host(self) -> bool:
         """Whether blocks of X come from the host; else all of it is on the device."""
-        return self.is_sparse
+        return not isinstance(self.X, Tensor)
 
     def features(self, index: Any) -> Tensor:
         """Return dense features of the rows `index` (a slice or an index array)."""
         if self.is_sparse:
             return torch.from_numpy(self.X[index].toarray()).to(self.device)
+        if self.on_host:
+            return torch.from_numpy(np.array(self.X[index])).to(self.device)
         return self.X[index]
 
     def weight_of(self, index: Any) -> Tensor | None:
@@ -135,5 +148,5 @@ class DeviceRows(Dataset):
         """Return the largest absolute value in X."""
         if self.is_sparse:
             return float(abs(self.X).max())
-        low, high = self.X.aminmax()
+        low, high = (self.X.min(), self.X.max()) if self.on_host else self.X.aminmax()
         return max(abs(float(low)), abs(float(high)))

@@ -430,6 +430,9 @@ def has_batch_statistics(module: nn.Module) -> bool:
 
 
 def _validation_rows(module: nn.Module, batch_size: int) -> int:
+    own = getattr(module, "rows_at_once", None)
+    if own is not None:
+        return int(own)
     # A module of unknown width gets no larger batches than it is trained on, or 256.
     return 8192 if hasattr(module, "backprop") else max(batch_size, 256)
 

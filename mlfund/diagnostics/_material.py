@@ -246,7 +246,7 @@ def capture_fit(network: BaseNeural, X: Any, y: Any) -> Captured:
 
 def subset(rows: DeviceRows, part: Any) -> DeviceRows:
     """Return some of the rows as rows of their own."""
-    X = rows.X[part] if rows.is_sparse else rows.X[part].cpu().numpy()
+    X = rows.X[part] if rows.is_sparse else rows.features(part).cpu().numpy()
     weight = None if rows.host_weight is None else rows.host_weight[part]
     return DeviceRows(X, rows.y[part].cpu().numpy(), weight, device=rows.device)
 
