@@ -20,6 +20,8 @@ from mlfund._solvers import kernels
 from mlfund._solvers.losses import BinaryLoss, MultinomialLoss
 from mlfund._solvers.threads import blas_threads
 
+# Entries of X below which numpy's calls cost less than the way to the loops.
+LEAST_ENTRIES = 50_000
 # With more outputs a block's products are large enough for BLAS.
 MOST_OUTPUTS = 64
 # Operations of one call.
@@ -37,7 +39,7 @@ def suits(X, loss) -> bool:
         and X.flags.c_contiguous
         and X.flags.aligned
         and X.dtype.isnative
-        and X.shape[1] > 0
+        and X.size >= LEAST_ENTRIES
         and type(loss) in (BinaryLoss, MultinomialLoss)
         and loss.k <= MOST_OUTPUTS
         and kernels.register_bytes() > 0

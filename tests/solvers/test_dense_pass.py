@@ -14,6 +14,11 @@ compiled = pytest.mark.skipif(
 WIDTHS = [width for width in (16, 32, 64) if width <= kernels.register_bytes()]
 
 
+@pytest.fixture(autouse=True)
+def of_any_size(monkeypatch):
+    monkeypatch.setattr(dense_pass, "LEAST_ENTRIES", 1)
+
+
 def draw(n, d, k, dtype, weighted, seed=0):
     """Return X, W, offsets and a loss."""
     rng = np.random.default_rng(seed)
@@ -101,11 +106,14 @@ def test_threads_change_no_digit(monkeypatch):
 
 
 @compiled
-def test_what_the_loops_do_not_take_is_left_to_numpy():
+def test_what_the_loops_do_not_take_is_left_to_numpy(monkeypatch):
     X, _, _, loss = draw(10, 4, 3, np.float64, weighted=False)
     assert not dense_pass.suits(np.asfortranarray(X), loss)
     assert not dense_pass.suits(X[:, ::2], loss)
     assert not dense_pass.suits(X.astype(">f8"), loss)
+    assert dense_pass.suits(X, loss)
+    monkeypatch.setattr(dense_pass, "LEAST_ENTRIES", X.size + 1)
+    assert not dense_pass.suits(X, loss)
 
 
 @pytest.mark.parametrize("k", [2, 4])
