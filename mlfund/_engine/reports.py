@@ -66,7 +66,7 @@ class ProgressTable(Report):
         before = seconds if self._seconds is None else self._seconds
         self._seconds = before + self.LATEST * (seconds - before)
         row, width = net.history[-1], len(str(net.max_epochs))
-        parts = [f"epoch {row['epoch']:{width}d}/{net.max_epochs}"]
+        parts = [f"Iteration {row['epoch']:{width}d}/{net.max_epochs}"]
         parts.append(self._value("loss", row["train_loss"], sign=-1))
         if "valid_loss" in row:
             parts.append(self._value("validation loss", row["valid_loss"], sign=-1))

@@ -9,8 +9,11 @@ from typing import Any
 
 from torch import nn
 
+from mlfund._engine.batch_size import largest_batch_size
 from mlfund._engine.batches import steps_per_epoch
+from mlfund._engine.data import DeviceRows
 from mlfund._engine.net import StepRule
+from mlfund._engine.objective import Objective
 from mlfund._engine.rules import clip_norm, clip_value, follow_schedule, max_norm
 from mlfund.estimators._neural_spec import schedule_of
 from mlfund.penalties import Penalty, get_penalty
@@ -42,15 +45,18 @@ class Pace:
     lr: float
 
     @classmethod
-    def of(cls, estimator: Any, n_rows: int) -> Pace:
-        """Return the pace that an estimator's parameters ask for on so many rows."""
-        batch_size = _batch_size(estimator.batch_size, n_rows)
+    def of(cls, estimator: Any, module: nn.Module, objective: Objective, rows: DeviceRows) -> Pace:
+        """Return the pace that an estimator's parameters ask for on these rows."""
+        if estimator.batch_size == "fit_device":
+            batch_size = largest_batch_size(module, objective, rows)
+        else:
+            batch_size = _batch_size(estimator.batch_size, len(rows))
         batches = estimator.accumulation_steps or 1
         lr = estimator.learning_rate_init
         if estimator.lr_scaling is not None:
             base = estimator.base_batch_size or DEFAULT_BATCH_SIZE
             lr *= _SCALINGS[estimator.lr_scaling](batch_size * batches / base)
-        return cls(n_rows, batch_size, batches, lr)
+        return cls(len(rows), batch_size, batches, lr)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -144,7 +144,7 @@ def train_stochastic(
     """
     entry, rules = estimator._optimizer_and_rules()
     carried = progress.optimizer if progress.optimizer.get("name") == entry.name else {}
-    pace = Pace.of(estimator, len(rows))
+    pace = Pace.of(estimator, module, objective, rows)
     flop = step_flop(module, pace.batch_size)
     guard, plateau = DivergenceGuard(), _plateau(estimator, progress)
     engine = Engine(

@@ -38,8 +38,10 @@ class MLPClassifier(BaseNeuralClassifier, BaseMLP):
     alpha : float, default=0.0001
         Strength of the L2 penalty of weights (not intercepts), divided by the weight
         sum of the batch.
-    batch_size : int or "auto", default="auto"
-        Rows of a mini-batch; "auto" is ``min(200, n)``.
+    batch_size : int, "auto" or "fit_device", default="auto"
+        Rows of a mini-batch; "auto" is ``min(200, n)``, "fit_device" the largest power of
+        two whose step was measured to suit the memory of the device, or on the CPU its
+        caches (`lr_scaling` lets the learning rate follow).
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Schedule of the learning rate, for ``solver="sgd"``.
     learning_rate_init : float, default=0.001

@@ -589,3 +589,16 @@ def test_none_and_zero_leave_the_stream_alone():
 def test_losses_without_soft_targets_refuse_them(added):
     with pytest.raises(ValueError, match=r"which the loss 'hinge.*' does not take"):
         MLPClassifier(**SHORT, **added, loss="hinge").fit(X, Y)
+
+
+def test_a_batch_that_fits_the_device():
+    rng = np.random.default_rng(0)
+    rows, y = rng.normal(size=(3000, 5)), rng.normal(size=3000)
+    model = MLPRegressor(
+        batch_size="fit_device", lr_scaling="linear", max_iter=2, random_state=0
+    ).fit(rows, y)  # fmt: skip
+    # The largest power of two that leaves an epoch 16 steps, small as the net is.
+    expected = MLPRegressor(
+        batch_size=128, learning_rate_init=0.001 * 128 / 200, max_iter=2, random_state=0
+    ).fit(rows, y)  # fmt: skip
+    assert model.loss_curve_ == expected.loss_curve_

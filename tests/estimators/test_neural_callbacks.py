@@ -157,10 +157,10 @@ def test_verbose_two_tells_scores_pace_and_time_left(capsys):
     model = MODELS["stopping early"]().set_params(verbose=2, max_iter=12).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
     first, last = lines[0], lines[model.n_iter_ - 1]
-    assert first.startswith(f"epoch  1/12  loss {model.loss_curve_[0]:.5f}*  validation loss ")
+    assert first.startswith(f"Iteration  1/12  loss {model.loss_curve_[0]:.5f}*  validation loss ")
     assert f"score {model.validation_scores_[0]:.5f}*  lr 0.001  " in first
     assert "at most" in first
-    assert last.startswith(f"epoch {model.n_iter_:2d}/12")
+    assert last.startswith(f"Iteration {model.n_iter_:2d}/12")
     stars = [
         f"score {score:.5f}*" in line
         for score, line in zip(model.validation_scores_, lines, strict=False)
