@@ -18,6 +18,7 @@ from mlfund.estimators import _neural_own_probe as probe
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._neural_base import BaseNeural
 from mlfund.estimators._neural_own_build import Recipe, export_weights, name_of, options_for
+from mlfund.estimators._neural_training import Outcome
 from mlfund.nets.raw_scores import RawScores
 
 CONSTRAINTS: dict[str, list[Any]] = {
@@ -195,6 +196,11 @@ class OwnModule(BaseNeural):
                 f"A training goes on with the module it has, and {what} has changed since; call "
                 "fit with warm_start=False to start anew."
             )
+
+    def _train(self, *args: Any, **options: Any) -> Outcome:
+        # autograd is needed here, also where the caller is under torch.no_grad.
+        with torch.enable_grad():
+            return super()._train(*args, **options)
 
     def _publish_module(self, module: _OwnScores) -> None:
         if not all(bool(torch.isfinite(p).all()) for p in module.module.parameters()):

@@ -50,8 +50,10 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
     alpha : float, default=0.0
         Strength of the penalty of weights (parameters of two dimensions or more, those of
         embeddings too), divided by the weight sum of the batch; L2, or as `l1_ratio` says.
-    batch_size : int or "auto", default="auto"
-        Rows of a mini-batch; "auto" is ``min(200, n)``.
+    batch_size : int, "auto" or "fit_device", default="auto"
+        Rows of a mini-batch; "auto" is ``min(200, n)``, "fit_device" the largest power of
+        two whose step was measured to suit the memory of the device, or on the CPU its
+        caches (`lr_scaling` lets the learning rate follow).
     learning_rate_init : float, default=0.001
         Initial learning rate.
     max_iter : int, default=200

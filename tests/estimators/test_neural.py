@@ -407,6 +407,13 @@ def test_threads_and_default_dtype_are_left_alone():
         torch.set_num_threads(1)
 
 
+def test_a_caller_under_no_grad_can_fit():
+    with torch.no_grad():
+        model = net().fit(X3, Y3)
+        assert not torch.is_grad_enabled()
+    assert_same(model, net().fit(X3, Y3), rtol=0)
+
+
 def test_calls_of_partial_fit_draw_other_masks():
     module = nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.5))
     masks = []
