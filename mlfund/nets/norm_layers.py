@@ -74,8 +74,8 @@ class BatchNorm(nn.BatchNorm1d):
             return True
         if not bool(self.num_batches_tracked):
             raise ValueError(
-                "Batch normalization cannot start from a batch of one row, which has no spread; "
-                "give batch_size at least 2 rows, or choose normalization='layer'."
+                "Batch normalization cannot start from a batch of one row (1 sample), which has no "
+                "spread; give batch_size at least 2 rows, or choose normalization='layer'."
             )
         return False
 

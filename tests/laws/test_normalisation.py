@@ -248,3 +248,21 @@ def test_entries_compare_hash_and_survive_pickling(entry):
     assert again == entry
     assert hash(again) == hash(entry)
     assert get_normalization(entry) == entry == get_normalization(entry.name)
+
+
+@pytest.mark.gpu
+@every_entry
+def test_cuda_computes_what_the_cpu_does(entry):
+    arrays = []
+    for device in ("cpu", "cuda"):
+        layer = module(entry).to(device)
+        for parameter in layer.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        stage = normalisation_stage(layer)
+        for seed in range(12):
+            output = stage.forward(rows(seed=seed).to(device), None)
+        gradient = stage.backward(torch.ones_like(output))
+        found = [output, gradient, *(parameter.grad for parameter in layer.parameters())]
+        arrays.append([*(t.cpu().numpy() for t in found), *arrays_of(layer).values()])
+    for ours, theirs in zip(*arrays, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
