@@ -231,17 +231,26 @@ def capture(material: Material) -> Start:
 
 def capture_fit(network: BaseNeural, X: Any, y: Any) -> Captured:
     """Run `fit` up to its first step and return the engine and its rows."""
-    probe = clone(network)
-    # L-BFGS has no engine, but the network that it would start from is the same.
-    by_epochs = {"solver": "adam"} if getattr(probe, "solver", None) == "lbfgs" else {}
-    probe.set_params(early_stopping=False, callbacks=[Capture()], **by_epochs)
+    return caught_in(clone(network), X, y)
+
+
+def caught_in(estimator: BaseNeural, X: Any, y: Any) -> Captured:
+    """Run `fit` of an estimator, whose parameters are changed for it, up to its first step."""
+    parameters = estimator.get_params(deep=False)
+    # All rows, none set aside. L-BFGS has no engine, but the network that it would start
+    # from is the same.
+    changes = {"early_stopping": False, "scoring": None, "validation_split": None}
+    if parameters.get("solver") == "lbfgs":
+        changes["solver"] = "adam"
+    known = {name: value for name, value in changes.items() if name in parameters}
+    estimator.set_params(**known, callbacks=[Capture()])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            probe.fit(X, y)
+            estimator.fit(X, y)
     except Captured as caught:
         return caught
-    raise RuntimeError(f"{type(network).__name__}.fit did not train by epochs.")
+    raise RuntimeError(f"{type(estimator).__name__}.fit did not train by epochs.")
 
 
 def subset(rows: DeviceRows, part: Any) -> DeviceRows:

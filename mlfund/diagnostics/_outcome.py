@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 
 from mlfund._engine.net import Engine
 from mlfund.diagnostics._dependence import skill_of
-from mlfund.diagnostics._material import Capture, Captured, Material, Trained
+from mlfund.diagnostics._material import Material, Trained, caught_in
 from mlfund.diagnostics._probe import raw_scores, row_losses, weights_of
 from mlfund.diagnostics._trials import best_constant
 
@@ -132,16 +131,8 @@ def outcome_of(material: Material, trained: Trained) -> Outcome:
 
 def captured_again(estimator: Any, material: Material) -> Engine:
     """Return an engine that holds the module of a fitted estimator; it is not trained on."""
-    probe = copy.deepcopy(estimator)
-    by_epochs = {"solver": "adam"} if getattr(probe, "solver", None) == "lbfgs" else {}
-    probe.set_params(warm_start=True, early_stopping=False, callbacks=[Capture()], **by_epochs)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            probe.fit(material.X, material.y)
-    except Captured as caught:
-        return caught.net
-    raise RuntimeError(f"{type(estimator).__name__}.fit did not train by epochs.")
+    again = copy.deepcopy(estimator).set_params(warm_start=True)
+    return caught_in(again, material.X, material.y).net
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,10 @@ def _signals(diagnosis: Any, axis: Any) -> bool:
         return False
     if axis is not None:
         axis.plot(list(sizes), list(sizes.values()), "o-", color="tab:blue")
+        # At least two decades: what stays within them is no matter.
+        low, high = min(sizes.values()), max(sizes.values())
         axis.set(yscale="log", ylabel="root mean square", title="signal before the first step")
+        axis.set_ylim(min(low / 2, 0.1), max(2 * high, 10))
         _tilt(axis, len(sizes))
     return True
 

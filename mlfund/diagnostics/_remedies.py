@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -208,6 +208,16 @@ def judge(trial: Trial, *, is_best: bool) -> Finding:
         remedy.fault if status == "fail" else "",
         evidence,
     )
+
+
+def beyond_the_edge(finding: Finding, estimator: Any, test: LearningRateTest) -> Finding:
+    """Warn of a rate that works although the range test found it too large to help."""
+    own = estimator.learning_rate_init
+    if finding.check != "learning_rate" or finding.status != "pass" or not own > test.largest:
+        return finding
+    text = f"In the range test no rate above {test.largest:.2g} helps, and {own:g} is one."
+    cure = f"Try learning_rate_init={float(f'{test.suggestion:.2g}'):g}: it is the safer start."
+    return replace(finding, status="warn", text=text, cure=cure)
 
 
 def untried_rate(estimator: Any, test: LearningRateTest) -> Finding:

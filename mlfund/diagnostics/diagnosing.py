@@ -277,6 +277,9 @@ class _Course:
         if own.finite and "learning_rate" not in done:
             tried.append(remedies.untried_rate(own.trained.estimator, self.test))
             done.add("learning_rate")
+        tried = [
+            remedies.beyond_the_edge(finding, own.trained.estimator, self.test) for finding in tried
+        ]
         return tried + [
             skipped(name, "No reason to try: nothing is left to gain, or there is none to change.")
             for name in ("capacity", "regularisation", "epochs")

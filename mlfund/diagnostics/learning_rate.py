@@ -113,7 +113,7 @@ class LearningRateTest:
             ax.axvline(self.suggestion, color="tab:orange", linestyle="--", label=label)
         low, high = float(self.smoothed.min()), self.initial_loss
         room = max(high - low, 1e-12)
-        ax.set_ylim(low - 0.1 * room, high + 0.6 * room)
+        ax.set_ylim(low - 0.1 * room, high + 0.3 * room)
         ax.set(
             xscale="log", xlabel="learning rate", ylabel="loss", title="learning-rate range test"
         )

@@ -211,7 +211,7 @@ def held_out_faults():
         Problem(
             "adamw on tanh",
             "learning rate too high",
-            regressor(optimizer="adamw", activation="tanh", learning_rate_init=1.5),
+            regressor(optimizer="adamw", activation="tanh", learning_rate_init=20.0),
             X2,
             y2,
         ),
