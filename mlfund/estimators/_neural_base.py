@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -138,6 +138,10 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
         """Return what to do instead of stopping on a plateau: see `StopOnPlateau`."""
         return None
 
+    def _has_partial_fit(self) -> bool:
+        """Whether a training has epochs; raises AttributeError where it has none."""
+        return True
+
     def _class_weights(self, y: Any, learned_from: Any) -> np.ndarray | None:
         """Return a weight for each row of y from its class, or None.
 
@@ -155,7 +159,7 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
         incremental: bool,
         validation: tuple[Any, Any, Any] = (None, None, None),
         groups: Any = None,
-    ) -> Any:
+    ) -> Self:
         """Train; an error or an interrupt in a first pass leaves the estimator unfitted.
 
         `validation` is ``(X_val, y_val, sample_weight_val)``.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from scipy.special import expit, softmax
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -27,6 +27,80 @@ class BaseNeuralClassifier(ClassifierMixin, BaseNeural):
     """A neural net for classes, binary, multiclass or multilabel."""
 
     _score_name = "accuracy"
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d), or array-like of shape (n, ...)
+            Features; rows of another shape than (d,) are for modules that take them.
+        y : array-like of shape (n,) or (n, n_labels)
+            Class labels, or 0/1 indicators of several labels.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the rows, at least 0.
+        X_val, y_val : array-like, optional
+            Rows to validate on after each epoch, shaped as X and y. With
+            `early_stopping` they take the place of rows held out of X. In a pipeline,
+            ``Pipeline(..., transform_input=["X_val"])`` transforms X_val as it does X.
+        sample_weight_val : array-like of shape (n_val,), optional
+            Their weights, at least 0.
+        groups : array-like of shape (n,), optional
+            Where rows are held out, all rows of a group are, or none of it.
+
+        Returns
+        -------
+        estimator
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If parameters contradict each other, the data do not fit, a module of one's own
+            cannot be built or returns something else than the targets need, or the
+            training diverged in its first epoch.
+        """
+        validation = (X_val, y_val, sample_weight_val)
+        return self._fit(
+            X, y, sample_weight, incremental=False, validation=validation, groups=groups
+        )
+
+    @available_if(lambda estimator: estimator._has_partial_fit())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Train one epoch on X and y, from where the last call left off.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        classes : array-like of shape (n_classes,), optional
+            All classes that will ever come; needed in the first call.
+
+        Returns
+        -------
+        estimator
+            The estimator itself.
+        """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all rows at once and partial_fit sees some; "
+                "give the weights as a dict, for instance from "
+                "sklearn.utils.class_weight.compute_class_weight."
+            )
+        self._learn_classes_once(y, classes)
+        return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return class labels, shape (n,), or 0/1 indicators, shape (n, n_labels)."""
@@ -94,17 +168,6 @@ class BaseNeuralClassifier(ClassifierMixin, BaseNeural):
         if sp.issparse(y):
             y = y.toarray()
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-
-    def _fit_one_epoch(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
-        """Do `partial_fit`."""
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight='balanced' needs all rows at once and partial_fit sees some; "
-                "give the weights as a dict, for instance from "
-                "sklearn.utils.class_weight.compute_class_weight."
-            )
-        self._learn_classes_once(y, classes)
-        return self._fit(X, y, sample_weight, incremental=True)
 
     def _learn_classes_once(self, y: Any, classes: Any) -> None:
         """Take the classes from the first call of `partial_fit`; check later ones."""

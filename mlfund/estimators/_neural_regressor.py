@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import RegressorMixin
+from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from mlfund._engine import scores
@@ -20,6 +21,71 @@ class BaseNeuralRegressor(RegressorMixin, BaseNeural):
     """A neural net for real targets, one or several."""
 
     _score_name = "R²"
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d), or array-like of shape (n, ...)
+            Features; rows of another shape than (d,) are for modules that take them.
+        y : array-like of shape (n,) or (n, k)
+            Targets.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the rows, at least 0.
+        X_val, y_val : array-like, optional
+            Rows to validate on after each epoch, shaped as X and y. With
+            `early_stopping` they take the place of rows held out of X. In a pipeline,
+            ``Pipeline(..., transform_input=["X_val"])`` transforms X_val as it does X.
+        sample_weight_val : array-like of shape (n_val,), optional
+            Their weights, at least 0.
+        groups : array-like of shape (n,), optional
+            Where rows are held out, all rows of a group are, or none of it.
+
+        Returns
+        -------
+        estimator
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If parameters contradict each other, the data do not fit, a module of one's own
+            cannot be built or returns something else than the targets need, or the
+            training diverged in its first epoch.
+        """
+        validation = (X_val, y_val, sample_weight_val)
+        return self._fit(
+            X, y, sample_weight, incremental=False, validation=validation, groups=groups
+        )
+
+    @available_if(lambda estimator: estimator._has_partial_fit())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train one epoch on X and y, from where the last call left off.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        estimator
+            The estimator itself.
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(
         self, X: Any, return_std: bool = False

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from sklearn.base import _fit_context
-from sklearn.utils.metaestimators import available_if
 
 from mlfund.estimators._mlp_base import BaseMLP
 from mlfund.estimators._neural_regressor import BaseNeuralRegressor
@@ -40,8 +38,8 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
         How the weights are optimised. "lbfgs" works on all rows at once.
     alpha : float, default=0.0001
-        Strength of the L2 penalty of weights (not intercepts), divided by the weight
-        sum of the batch.
+        Strength of the penalty of weights (not intercepts), divided by the weight sum of
+        the batch; L2, or as `l1_ratio` says.
     batch_size : int, "auto" or "fit_device", default="auto"
         Rows of a mini-batch; "auto" is ``min(200, n)``, "fit_device" the largest power of
         two whose step was measured to suit the memory of the device, or on the CPU its
@@ -57,8 +55,8 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
     shuffle : bool, default=True
         Whether each epoch draws a new order of the rows.
     random_state : int, RandomState instance or None, default=None
-        Source of the initial weights, the validation split, the row orders and the
-        dropout masks. Weights and orders are scikit-learn's for the same seed.
+        Source of the initial weights, the validation split, the row orders, the dropout
+        masks and the augmentation. Weights and orders are scikit-learn's for the same seed.
     tol : float, default=1e-4
         Least improvement of loss or score that counts; for "lbfgs" the largest
         component of the gradient at the end.
@@ -72,10 +70,11 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
     nesterovs_momentum : bool, default=True
         Whether that is Nesterov's.
     early_stopping : bool, default=False
-        Whether to hold out rows, stop when their score stops improving, and keep the
-        best weights.
+        Whether to hold out rows (or take `X_val` of `fit`), stop when their score stops
+        improving, and keep the best weights.
     validation_fraction : float, default=0.1
-        Share of the rows held out, stratified by class.
+        Share of the rows held out, stratified by class; whole groups where `fit` got
+        `groups`.
     beta_1, beta_2 : float, default=0.9 and 0.999
         Decays of Adam's moments, in [0, 1).
     epsilon : float, default=1e-8
@@ -88,8 +87,9 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         Name in `mlfund.optimizers.OPTIMIZERS`, an instance, or a class of `torch.optim`, in
         place of `solver`.
     schedule : str, Schedule, callable or None, default=None
-        Name in `mlfund.schedules.SCHEDULES`, or an instance, in place of
-        `learning_rate`; it multiplies `learning_rate_init` at every step.
+        Name in `mlfund.schedules.SCHEDULES`, an instance, or a function of the progress
+        from 0 to 1, in place of `learning_rate`; it multiplies `learning_rate_init` at
+        every step.
     lr_scaling : {"linear", "sqrt"} or None, default=None
         Whether `learning_rate_init` is multiplied by the rows of a step over
         `base_batch_size`, or by the square root of that.
@@ -167,7 +167,8 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
     loss_curve_ : list of float
         Mean loss of every epoch. Not for "lbfgs".
     validation_scores_ : list of float or None
-        R2 on the rows held out, for every epoch, with `early_stopping`.
+        R2, or what `scoring` says, of the validation rows after every epoch; None without
+        such rows.
     best_validation_score_ : float or None
         The largest of them.
     t_ : int
@@ -332,69 +333,3 @@ class MLPRegressor(BaseNeuralRegressor, BaseMLP):
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every
         self.track_norms = track_norms
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-        groups: Any = None,
-    ) -> MLPRegressor:
-        """Train on X and y.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n, d)
-            Features.
-        y : array-like of shape (n,) or (n, k)
-            Targets.
-        sample_weight : array-like of shape (n,), optional
-            Weights of the rows, at least 0.
-        X_val, y_val : array-like, optional
-            Rows to validate on after each epoch, shaped as X and y. With
-            `early_stopping` they take the place of rows held out of X. In a pipeline,
-            ``Pipeline(..., transform_input=["X_val"])`` transforms X_val as it does X.
-        sample_weight_val : array-like of shape (n_val,), optional
-            Their weights, at least 0.
-        groups : array-like of shape (n,), optional
-            Where rows are held out, all rows of a group are, or none of it.
-
-        Returns
-        -------
-        MLPRegressor
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError
-            If parameters contradict each other, the data do not fit, or the training
-            diverged in its first epoch.
-        """
-        validation = (X_val, y_val, sample_weight_val)
-        fitted: MLPRegressor = self._fit(
-            X, y, sample_weight, incremental=False, validation=validation, groups=groups
-        )
-        return fitted
-
-    @available_if(lambda estimator: estimator._has_partial_fit())
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Train one epoch on X and y, from where the last call left off.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As for `fit`.
-
-        Returns
-        -------
-        MLPRegressor
-            The estimator itself.
-        """
-        fitted: MLPRegressor = self._fit(X, y, sample_weight, incremental=True)
-        return fitted

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 from torch import nn
 
@@ -319,73 +318,3 @@ class NeuralClassifier(own.OwnModule, BaseNeuralClassifier):
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every
         self.track_norms = track_norms
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-        groups: Any = None,
-    ) -> NeuralClassifier:
-        """Train on X and y.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n, d) or array-like of shape (n, ...)
-            Features.
-        y : array-like of shape (n,) or (n, n_labels)
-            Class labels, or 0/1 indicators of several labels.
-        sample_weight : array-like of shape (n,), optional
-            Weights of the rows, at least 0.
-        X_val, y_val : array-like, optional
-            Rows to validate on after each epoch, shaped as X and y. With
-            `early_stopping` they take the place of rows held out of X. In a pipeline,
-            ``Pipeline(..., transform_input=["X_val"])`` transforms X_val as it does X.
-        sample_weight_val : array-like of shape (n_val,), optional
-            Their weights, at least 0.
-        groups : array-like of shape (n,), optional
-            Where rows are held out, all rows of a group are, or none of it.
-
-        Returns
-        -------
-        NeuralClassifier
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError
-            If parameters contradict each other, the module cannot be built or does not
-            return what the targets need, the data do not fit, or the training diverged
-            in its first epoch.
-        """
-        validation = (X_val, y_val, sample_weight_val)
-        fitted: NeuralClassifier = self._fit(
-            X, y, sample_weight, incremental=False, validation=validation, groups=groups
-        )
-        return fitted
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
-    ) -> NeuralClassifier:
-        """Train one epoch on X and y, from where the last call left off.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As for `fit`.
-        classes : array-like of shape (n_classes,), optional
-            All classes that will ever come; needed in the first call.
-
-        Returns
-        -------
-        NeuralClassifier
-            The estimator itself.
-        """
-        fitted: NeuralClassifier = self._fit_one_epoch(X, y, sample_weight, classes)
-        return fitted
