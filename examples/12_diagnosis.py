@@ -40,7 +40,7 @@ assert not second.with_status("fail")
 test = find_learning_rate(mended, X_train, y_train)
 print(f"\n{test}\nrule: {test.rule}")
 tuned = mended.set_params(
-    mlpclassifier__learning_rate_init=test.suggestion, mlpclassifier__early_stopping=True
+    mlpclassifier__learning_rate_init=test.suggestion, mlpclassifier__max_iter=300
 )
 print(f"test accuracy {tuned.fit(X_train, y_train).score(X_test, y_test):.3f}")
 

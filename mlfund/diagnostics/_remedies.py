@@ -138,7 +138,8 @@ class Trial:
     errors : float
         The gain in its standard errors.
     answers_better : bool
-        Whether the predictions gain, not only their probabilities.
+        Whether the predictions gain, not only their probabilities (or the probabilities
+        were worse than none).
     """
 
     remedy: Remedy
@@ -167,7 +168,9 @@ def try_remedy(remedy: Remedy, own: Outcome, constant: Constant) -> Trial:
     room = constant.valid - reached
     help_ = (mean - reached) / room if room > 0 else 0.0
     apart = errors_apart(ours, outcome.best_rows, weight)
-    return Trial(remedy, outcome, help_, apart, outcome.skill >= own.skill + SKILL)
+    # Worse than a constant is a fault whatever the predictions are.
+    worse = float(np.average(ours, weights=weight)) >= constant.valid
+    return Trial(remedy, outcome, help_, apart, worse or outcome.skill >= own.skill + SKILL)
 
 
 def _trained(material: Any, remedy: Remedy) -> tuple[Any, Any]:

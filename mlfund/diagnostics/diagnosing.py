@@ -138,6 +138,8 @@ def _diagnose(subject: Subject, X: Any, y: Any, tell: Report, **split: Any) -> D
             raise
         return _ended([raw, *findings], "The data are not finite.")
     finite = data.check_finite(material.X, material.y)
+    if finite.status == "pass":
+        finite = data.check_finite(material.X_valid, material.y_valid)
     findings.append(finite)
     if finite.status == "fail":
         return _ended(findings, "The data are not finite.")

@@ -95,7 +95,7 @@ class DeadTorch(nn.Module):
         return self.layers(X)
 
 
-def classes(n=600, seed=0):
+def classes(n=500, seed=0):
     return make_classification(
         n,
         12,
@@ -108,7 +108,7 @@ def classes(n=600, seed=0):
     )
 
 
-def numbers(n=600, noise=0.5, seed=0):
+def numbers(n=500, noise=0.5, seed=0):
     X, y = make_friedman1(n, 8, noise=noise, random_state=seed)
     return X, (y - y.mean()) / y.std()
 
@@ -121,7 +121,12 @@ def regressor(**options):
     return make_pipeline(StandardScaler(), MLPRegressor(**{**_QUICK, **options}))
 
 
-_QUICK = {"random_state": 0, "learning_rate_init": 0.005, "max_iter": 60}
+_QUICK = {
+    "hidden_layer_sizes": 40,
+    "random_state": 0,
+    "learning_rate_init": 0.005,
+    "max_iter": 60,
+}
 _LONG = {"tol": 0.0, "n_iter_no_change": 10_000, "alpha": 0.0}
 
 
