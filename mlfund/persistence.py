@@ -18,7 +18,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from pathlib import Path, PosixPath, WindowsPath
 from types import FunctionType
 from typing import Any
 
@@ -237,7 +237,13 @@ def _reviewed() -> dict[str, str]:
         *schedules.SCHEDULES.values(),
     ]
     names = (f"{type(entry).__module__}.{type(entry).__qualname__}" for entry in entries)
-    return _TRUSTED | dict.fromkeys(names, "ObjectNode")
+    # A path, which `checkpoint_dir` may be, is made of its parts; nothing is opened.
+    paths = (f"{kind.__module__}.{kind.__qualname__}" for kind in (PosixPath, WindowsPath))
+    return (
+        _TRUSTED
+        | dict.fromkeys(names, "ObjectNode")
+        | dict.fromkeys(paths, "ConstructorFromReduceNode")
+    )
 
 
 def _check_is_estimator(value: Any) -> None:

@@ -115,6 +115,12 @@ def test_an_unfitted_estimator_can_be_saved(tmp_path):
     assert load(tmp_path / "model.skops").C == 3.0
 
 
+def test_a_folder_for_checkpoints_is_restored(tmp_path):
+    folder = tmp_path / "checkpoints"
+    save(mlfund.MLPClassifier(checkpoint_dir=folder), tmp_path / "model.skops")
+    assert load(tmp_path / "model.skops").checkpoint_dir == folder
+
+
 def test_the_file_is_plain_skops_and_names_what_wrote_it(saved):
     model = skops.io.load(saved, trusted=list(trusted_types()))
     assert outputs(model) == outputs(fitted("forest"))
