@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import inspect
 import numbers
 from collections.abc import Iterable, Iterator
 from types import ModuleType
@@ -98,6 +99,21 @@ def require(module: str, extra: str) -> ModuleType:
             f"{module} is needed here and could not be imported ({error}); "
             f"install it with: pip install 'mlfund[{extra}]'."
         ) from error
+
+
+def stacklevel_outside() -> int:
+    """Return the `stacklevel` of `warnings.warn` that names the user's line.
+
+    That is the nearest line of no package that stands between a user and mlfund.
+    """
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and _is_between(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    return max(level, 1)
+
+
+def _is_between(module: str) -> bool:
+    return module.split(".")[0] in ("mlfund", "sklearn", "skorch", "joblib", "contextlib")
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
-from mlfund._check import limited_threads
+from mlfund._check import limited_threads, stacklevel_outside
 from mlfund._engine.data import DeviceRows
 from mlfund._engine.lbfgs import minimize_lbfgs
 from mlfund._engine.objective import Objective
@@ -37,7 +37,7 @@ def train_lbfgs(estimator: Any, module: MLP, objective: Objective, rows: DeviceR
             f"lbfgs failed to converge after {found.n_iter} iterations: {found.message}. Raise "
             f"max_iter={estimator.max_iter} or max_fun={estimator.max_fun}, or scale the data.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=stacklevel_outside(),
         )
     if estimator.verbose:
         sys.stdout.write(f"lbfgs: {found.n_iter} iterations, loss = {found.loss:.8f}\n")

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from mlfund._check import stacklevel_outside
 from mlfund._engine.batch_size import largest_batch_size
 from mlfund._engine.batches import steps_per_epoch
 from mlfund._engine.data import DeviceRows
@@ -102,6 +103,6 @@ def _batch_size(batch_size: Any, n: int) -> int:
             f"batch_size={batch_size} is larger than the {n} rows to train on; "
             "it is clipped to that number.",
             UserWarning,
-            stacklevel=7,
+            stacklevel=stacklevel_outside(),
         )
     return min(int(batch_size), n)

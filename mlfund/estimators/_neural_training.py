@@ -14,7 +14,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
-from mlfund._check import limited_threads
+from mlfund._check import limited_threads, stacklevel_outside
 from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.callbacks import (
     FollowAdaptive,
@@ -251,7 +251,7 @@ def _report_end(estimator: Any, engine: Engine) -> None:
             f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
             "optimization hasn't converged yet.",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=stacklevel_outside(),
         )
     elif estimator.verbose:
         sys.stdout.write(f"{engine.stop_reason_} Stopping.\n")
@@ -277,7 +277,7 @@ def _report_divergence(rows: DeviceRows, guard: DivergenceGuard) -> None:
         f"The training diverged in epoch {guard.bad_epoch_}: {what}. "
         f"The weights of epoch {guard.n_good_} are kept.",
         ConvergenceWarning,
-        stacklevel=6,
+        stacklevel=stacklevel_outside(),
     )
 
 

@@ -682,6 +682,15 @@ def test_who_is_warned_of_the_end():
         MLPClassifier(tol=10.0, n_iter_no_change=2, random_state=0).fit(X2, Y2)
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_warning_names_the_line_that_calls_fit(solver):
+    model = MLPClassifier(solver=solver, max_iter=2, random_state=0)
+    for fitted in (model, make_pipeline(StandardScaler(), model)):
+        with pytest.warns(ConvergenceWarning) as caught:
+            fitted.fit(X2, Y2)
+        assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_verbose_prints_a_line_an_epoch(capsys):
     model = MLPClassifier(**SHORT, verbose=True, early_stopping=True).fit(X2, Y2)
     out = capsys.readouterr().out
