@@ -49,7 +49,11 @@ def resolve(concept: str, value: str | E, table: Mapping[str, E], options: Mappi
         If the name or an option is unknown (the nearest name is suggested), or the
         entry refuses an option's value.
     """
-    entry = value if _fits(value, table) else table[check_choice(concept, value, table)]
+    if isinstance(value, str) and value in table:
+        # Prediction asks by name, for single rows too.
+        entry: str | E = table[value]
+    else:
+        entry = value if _fits(value, table) else table[check_choice(concept, value, table)]
     assert isinstance(entry, Entry)
     return with_options(concept, entry, options)
 
