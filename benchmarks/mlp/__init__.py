@@ -21,8 +21,9 @@ from mlfund.estimators._neural_spec import has_bf16_units
 REPEATS = 5
 # The hard line against the bare loop of the same run, in each precision.
 MOST_TO_BARE = 1.1
-# Accuracies that differ by less than this are called equal: the shuffles differ.
-EQUAL_ACCURACY = 0.01
+# Accuracies that differ by less are called equal: after so few epochs another shuffle of the
+# rows moves them by a percent.
+EQUAL_ACCURACY = 0.015
 
 
 def run(quick: bool = False) -> dict[str, Any]:

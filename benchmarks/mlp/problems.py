@@ -26,7 +26,7 @@ class Net:
 NETS = [
     Net(Task(50_000, (50, 128, 2), n_epochs=3), 0.75),
     Net(Task(50_000, (784, 128, 10), n_epochs=3), 0.8),
-    Net(Task(20_000, (784, 512, 512, 10), n_epochs=2), 0.35),
+    Net(Task(20_000, (784, 512, 512, 10), n_epochs=3), 0.35),
 ]
 QUICK = Net(Task(2_000, (50, 128, 2), n_epochs=2), 0.75, n_test=500)
 
