@@ -52,6 +52,8 @@ def test_added_parameters_default_to_none_and_are_on_the_page(ours):
             ("precision", "mixed"), ("lr_scaling", "sqrt"), ("accumulation_steps", 2),
             ("clip_norm", 1.0), ("clip_value", 1.0), ("max_norm", 1.0), ("l1_ratio", 0.5),
             ("normalization", "batch"), ("validation_split", 5), ("scoring", "loss"),
+            ("averaging", "ema"), ("label_smoothing", 0.1), ("mixup", 0.2), ("input_noise", 0.1),
+            ("track_norms", True),
         ]),
         ({"lr_scaling": None}, {"base_batch_size": 64}),
         ({"normalization": None}, {"normalization_position": "after"}),
