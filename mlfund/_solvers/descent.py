@@ -14,6 +14,8 @@ from mlfund._solvers.stopping import Outcome, Stopping
 
 # A step is taken untried when the slope there is at most this part of the slope at zero.
 WHOLE_FRACTION = 0.5
+# Evaluations along a direction before the line is searched on its margins.
+TRIALS = 2
 # Steps between which the last one suggests a whole one, and others that it suggests at all.
 NEAR_WHOLE = (0.7, 1.4)
 SUGGESTED = (0.4, 4.0)
@@ -32,11 +34,11 @@ class Direction(Protocol):
     # Whether the very first step may be tried whole.
     whole_from_start: bool
 
-    def propose(self, point: Point) -> NDArray:
-        """Return the direction, (k, p)."""
+    def propose(self, point: Point, remaining: float = np.inf) -> NDArray:
+        """Return the direction, (k, p); about so many iterations remain."""
 
-    def repropose(self, point: Point) -> NDArray:
-        """Return a direction without new curvature, for the last step."""
+    def repropose(self, point: Point) -> NDArray | None:
+        """Return a direction without new curvature for the last step, or None for no such step."""
 
     def update(self, old: Point, new: Point) -> None:
         """Learn from a step."""
@@ -82,7 +84,8 @@ def minimise(
         flattest = point
         while (status := stopping.status(point.G, n_iter)) is None:
             flattest = point if stopping.improved else flattest
-            new, t = _advance(problem, point, direction, _trial(t))
+            remaining = stopping.remaining()
+            new, t = _advance(problem, point, direction, _trial(t), remaining)
             if new is None:
                 status = "rounding"
                 break
@@ -116,7 +119,10 @@ def _last_step(problem: Problem, point: Point, direction: Direction) -> Point:
     The gradient at the end is known, and the direction is at hand; a step along it costs
     one pass and usually wins another digit. Its gradient is not computed.
     """
-    line = Line(problem, point, direction.repropose(point))
+    D = direction.repropose(point)
+    if D is None:
+        return point
+    line = Line(problem, point, D)
     found = exact_search(line)
     if found is None:
         return point
@@ -135,7 +141,7 @@ def _trial(last: float) -> float | None:
 
 
 def _advance(
-    problem: Problem, point: Point, direction: Direction, trial: float | None
+    problem: Problem, point: Point, direction: Direction, trial: float | None, remaining: float
 ) -> tuple[Point | None, float]:
     """Return the next point and the best step; None when no direction at hand goes down.
 
@@ -144,13 +150,11 @@ def _advance(
     third pass; both make sure that the objective fell.
     """
     while True:
-        D = direction.propose(point)
+        D = direction.propose(point, remaining)
         if trial is not None and problem.fused:
-            slope = float(np.vdot(point.G, D))
-            new = problem.point(point.V + trial * D)
-            end = float(np.vdot(new.G, D))
-            if slope < 0 and abs(end) <= -WHOLE_FRACTION * slope:
-                return new, trial * slope / (slope - end)
+            taken = _whole(problem, point, D, trial)
+            if taken is not None:
+                return taken
         # Not from a difference of margins: its rounding would exceed the last slopes.
         line = Line(problem, point, D)
         found = exact_search(line)
@@ -159,6 +163,26 @@ def _advance(
             return problem.point(point.V + t * D, Z, P), t
         if not direction.restart():
             return _steepest(problem, point)
+
+
+def _whole(problem: Problem, point: Point, D: NDArray, trial: float) -> tuple[Point, float] | None:
+    """Return the point of a step tried by full evaluations, and the best step; or None.
+
+    The slopes at both ends tell where it vanishes if the curvature is even. Trying that too
+    is cheaper than a line search, whose margins are one pass and whose gradient is another.
+    """
+    slope = float(np.vdot(point.G, D))
+    step = trial
+    for _ in range(TRIALS):
+        new = problem.point(point.V + step * D)
+        end = float(np.vdot(new.G, D))
+        if not slope < min(end, 0.0):
+            return None
+        best = step * slope / (slope - end)
+        if abs(end) <= -WHOLE_FRACTION * slope:
+            return new, best
+        step = best
+    return None
 
 
 def _steepest(problem: Problem, point: Point) -> tuple[Point | None, float]:

@@ -27,7 +27,7 @@ class NewtonCholesky:
         small = design.n * design.p <= KEPT_ENTRIES
         self._kept = [(slice(0, design.n), design.rows(slice(None)))] if small else None
 
-    def propose(self, point: Point) -> NDArray:
+    def propose(self, point: Point, remaining: float = np.inf) -> NDArray:
         """Return the direction, (k, p)."""
         H = self.hessian(point)
         factor = factorise(H, np.tile(self.problem.l2, self.problem.shape[0]))
@@ -101,11 +101,14 @@ class LBFGS:
         self.refresh_at = refresh_at
         self._pairs: deque = deque(maxlen=memory)
         self._iteration = 0
+        self._due = False
 
-    def propose(self, point: Point) -> NDArray:
-        """Return the direction, (k, p)."""
-        if self._iteration in self.refresh_at:
+    def propose(self, point: Point, remaining: float = np.inf) -> NDArray:
+        """Return the direction, (k, p); new curvature waits if few iterations remain."""
+        self._due = self._due or self._iteration in self.refresh_at
+        if self._due and (self._iteration < REMEMBERED_FROM or remaining >= self.metric.serves):
             self.metric.refresh(point)
+            self._due = False
             if self._iteration < REMEMBERED_FROM:
                 self._pairs.clear()
         self._iteration += 1

@@ -28,13 +28,12 @@ class SteepestDescent:
         bound = problem.loss.curvature_bound * problem.design.p + float(problem.l2.max())
         self._length = 1.0 / bound
 
-    def propose(self, point: Point) -> NDArray:
+    def propose(self, point: Point, remaining: float = np.inf) -> NDArray:
         """Return the direction, (k, p)."""
         return -self._length * point.G
 
-    def repropose(self, point: Point) -> NDArray:
-        """Return the direction, which needs no curvature."""
-        return self.propose(point)
+    def repropose(self, point: Point) -> None:
+        """Return no last step: without curvature it may end at a larger gradient."""
 
     def rebind(self, problem: Problem) -> None:
         """Go on with the same problem in another precision; the length stays."""

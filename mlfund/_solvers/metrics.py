@@ -51,6 +51,8 @@ class SampledHessian:
     # Samples of one size, and the growth of each one after them.
     steady = 2
     growth = SAMPLE_GROWTH
+    # Iterations that must remain for late new curvature to be worth its time.
+    serves = 0.0
 
     def __init__(self, problem: Problem, rng, n_rows: int | None = None):
         self.problem = problem
@@ -151,6 +153,8 @@ class SampledHessian:
 
 class DiagonalHessian:
     """The diagonal of the Hessian over all rows; for wide or very sparse data."""
+
+    serves = 0.0
 
     def __init__(self, problem: Problem):
         self.problem = problem

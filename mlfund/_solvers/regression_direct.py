@@ -89,7 +89,7 @@ class CholeskyHessian:
             rounding = np.inf
         return V.T, np.stack([start, end]), rounding
 
-    def propose(self, point: Point) -> NDArray:
+    def propose(self, point: Point, remaining: float = np.inf) -> NDArray:
         """Return the direction, (k, p)."""
         return -solve_factorised(self._factor, self._unit, point.G.T).T
 
@@ -113,7 +113,7 @@ class DualHessian(CholeskyHessian):
         rows *= np.sqrt(design.weights_of(slice(0, design.n)))[:, None]
         self._system = RowSystem(rows, problem.l2, design.intercept)
 
-    def propose(self, point: Point) -> NDArray:
+    def propose(self, point: Point, remaining: float = np.inf) -> NDArray:
         """Return the direction, (k, p)."""
         return -self._system.solve(point.G.T).T
 

@@ -22,6 +22,12 @@ LAST_REFRESH = 400
 SKINNY, GRAM, INVERSE, MARGIN = 0.045, 0.015, 0.09, 10.0
 
 
+def refresh_cost(n: int, p: int, n_rows: int) -> int:
+    """Return how many iterations take as long as new matrices; parameters as below."""
+    cost = GRAM * n_rows * p**2 + INVERSE * p**3
+    return int(cost / (n * (2 * SKINNY * p + MARGIN)))
+
+
 def refresh_times(n: int, p: int, n_rows: int) -> tuple[int, ...]:
     """Return the iterations at which new matrices are worth their time.
 
@@ -41,8 +47,7 @@ def refresh_times(n: int, p: int, n_rows: int) -> tuple[int, ...]:
     >>> refresh_times(20_000, 784, 7_840)
     (0, 8, 79, 158, 316)
     """
-    cost = GRAM * n_rows * p**2 + INVERSE * p**3
-    iterations = int(cost / (n * (2 * SKINNY * p + MARGIN)))
+    iterations = refresh_cost(n, p, n_rows)
     times, t = [0], FIRST_CONTRASTS
     while t < LAST_REFRESH:
         times.append(t)
@@ -81,7 +86,10 @@ class RotatedHessian(SampledHessian):
         self, problem: Problem, rng: np.random.RandomState, n_rows: int | None = None
     ) -> None:
         super().__init__(problem, rng, n_rows)
-        self.refresh_at = refresh_times(problem.design.n, problem.design.p, self._n_rows)
+        sizes = problem.design.n, problem.design.p, self._n_rows
+        self.refresh_at = refresh_times(*sizes)
+        # New matrices at best halve what remains.
+        self.serves = 2.0 * refresh_cost(*sizes)
 
     def _take(self, point: Point) -> None:
         loss, P = self.problem.loss, point.P

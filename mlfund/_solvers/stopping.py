@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ FLOOR_ULP = 16
 # Near the floor, iterations without a smaller gradient after which rounding is the cause.
 PATIENCE = 20
 NEAR_FLOOR = 1e3
+# Iterations over which the pace of a descent is told.
+PACE_ITERATIONS = 16
 # Offsets of columns, in their spreads, that excuse larger gradients.
 FURTHEST_OFFSET = 1e6
 
@@ -85,6 +88,7 @@ class Stopping:
         self._near_floor = NEAR_FLOOR * self._floor * min(offset, FURTHEST_OFFSET)
         self.best = np.inf
         self._since_best = 0
+        self._seen: deque[float] = deque(maxlen=PACE_ITERATIONS + 1)
 
     @property
     def improved(self) -> bool:
@@ -104,6 +108,7 @@ class Stopping:
         """Return why to stop, or None to go on."""
         of_columns, standardised = self._sizes(G)
         size = max(of_columns, standardised)
+        self._seen.append(size)
         if size <= self.tol:
             return "converged"
         if not np.isfinite(size):
@@ -118,3 +123,10 @@ class Stopping:
         if self._since_best >= self.patience and self.best <= self._near_floor:
             return "rounding"
         return "max_iter" if n_iter >= self.max_iter else None
+
+    def remaining(self) -> float:
+        """Return about how many iterations are left at the present pace; inf if that is unknown."""
+        if len(self._seen) <= PACE_ITERATIONS or self.tol == 0:
+            return np.inf
+        pace = np.log(self._seen[0] / self._seen[-1]) / PACE_ITERATIONS
+        return float(np.log(self._seen[-1] / self.tol) / pace) if pace > 0 else np.inf
