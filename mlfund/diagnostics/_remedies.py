@@ -70,6 +70,11 @@ def learning_rate_remedy(estimator: Any, test: LearningRateTest) -> Remedy | Non
     )
 
 
+def is_far(estimator: Any, test: LearningRateTest) -> bool:
+    """Whether the suggestion is so far from the rate in use that it is worth a trial."""
+    return not 1 / FAR < test.suggestion / estimator.learning_rate_init < FAR
+
+
 def capacity_remedy(estimator: Any) -> Remedy | None:
     """Hidden layers four times as wide, of at least 64 units; None for modules of the user."""
     given = getattr(estimator, "hidden_layer_sizes", None)

@@ -98,7 +98,9 @@ def check_initial_activations(start: Start) -> Finding:
         return skipped("initial_activations", "No hidden layer was seen.")
     sizes = {layer.name: _size(layer.output) for layer in layers}
     sizes_seen = [size for size in sizes.values() if math.isfinite(size)]
-    inputs = _size(first_batch(start.train, 1024)[0])
+    X = first_batch(start.train, 1024)[0]
+    # Integers are looked up in embeddings: the signal begins behind them.
+    inputs = _size(X) if X.is_floating_point() else sizes_seen[0]
     gain = _largest_gain([inputs, *sizes_seen])
     saturated = {layer.name: _saturated(layer) for layer in hidden}
     flat_share = max(saturated.values())

@@ -220,7 +220,9 @@ class _Course:
         self.reference = dependence.trees_on(material)
         self.findings += [
             dependence.check_target_leak(material, names),
-            data.check_input_scale(X, names),
+            data.check_input_scale(X, names)
+            if self.start.train.features(slice(0, 1)).is_floating_point()
+            else skipped("input_scale", "Integers are looked up, not multiplied."),
             data.check_constant_columns(X, names),
             data.check_target_scale(
                 material.y,
@@ -296,15 +298,12 @@ class _Course:
             return [] if rate is None else [rate]
         behind = after.check_underfitting(own, self.reference).status == "warn"
         much_left = own.train_loss > remedies.MUCH_LEFT * self.constant.train
-        wanted = []
-        if rate is not None:
-            ratio = rate.changes["learning_rate_init"] / estimator.learning_rate_init
-            far = not 1 / remedies.FAR < ratio < remedies.FAR
-            if far or behind or much_left:
-                wanted.append(rate)
-        if behind or much_left:
-            more = [remedies.regularisation_remedy(estimator), remedies.capacity_remedy(estimator)]
-            if by_epochs:
-                more.insert(0, remedies.epochs_remedy(estimator, own))
-            wanted += [remedy for remedy in more if remedy is not None]
-        return wanted
+        much = behind or much_left
+        if rate is not None and not (much or remedies.is_far(estimator, self.test)):
+            rate = None
+        longer = remedies.epochs_remedy(estimator, own) if much and by_epochs else None
+        others = [remedies.regularisation_remedy(estimator), remedies.capacity_remedy(estimator)]
+        # From the cheapest on: an early stop is sooner changed than anything else.
+        first = [longer, rate] if estimator.early_stopping else [rate, longer]
+        wanted = [*first, *others] if much else [rate]
+        return [remedy for remedy in wanted if remedy is not None]

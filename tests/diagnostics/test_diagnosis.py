@@ -10,8 +10,9 @@ from sklearn.datasets import make_classification, make_friedman1, make_multilabe
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from torch import nn
 
-from mlfund import MLPClassifier, MLPRegressor, diagnose
+from mlfund import MLPClassifier, MLPRegressor, NeuralClassifier, diagnose
 from mlfund.diagnostics import CHECKS, Finding
 from mlfund.diagnostics.diagnosis import Diagnosis
 
@@ -22,6 +23,7 @@ QUICK = {
     "max_iter": 30,
     "random_state": 0,
 }
+OWN = {"learning_rate_init": 0.02, "max_iter": 30, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -183,10 +185,52 @@ def labels():
     return make_pipeline(StandardScaler(), MLPClassifier(**QUICK)), features, y
 
 
+class Pictures(nn.Module):
+    """A small convolution net."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 8, 3)
+        self.norm = nn.BatchNorm2d(8)
+        self.last = nn.Linear(8, 2)
+
+    def forward(self, X):
+        return self.last(torch.relu(self.norm(self.convolution(X))).mean((2, 3)))
+
+
+def pictures():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 240)
+    waves = np.sin(np.arange(8) * np.where(y, 2.5, 0.6)[:, None])
+    X = waves[:, None, :, None] * waves[:, None, None, :] + 0.3 * rng.normal(size=(240, 1, 8, 8))
+    return NeuralClassifier(module=Pictures, **OWN), X.astype(np.float32), y
+
+
+class Words(nn.Module):
+    """The mean of embedded words."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.last = nn.Embedding(500, 8), nn.Linear(8, 2)
+
+    def forward(self, X):
+        return self.last(self.embedding(X).mean(1))
+
+
+def words():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 240)
+    second_half = rng.random((240, 12)) < 0.3 + 0.4 * y[:, None]
+    X = rng.integers(0, 250, (240, 12)) + 250 * second_half
+    return NeuralClassifier(module=Words, keep_integers=True, **OWN), X, y
+
+
 @pytest.mark.parametrize(
     "case",
     [
         table,
+        pictures,
+        words,
         outputs,
         labels,
         lambda: (MLPClassifier(**QUICK), sp.csr_array(np.maximum(X, 0)), Y),
@@ -199,7 +243,18 @@ def labels():
             np.exp(X[:, 0] + 3),
         ),
     ],
-    ids=["table", "outputs", "labels", "sparse", "lbfgs", "weights", "poisson", "log of y"],
+    ids=[
+        "table",
+        "pictures",
+        "words",
+        "outputs",
+        "labels",
+        "sparse",
+        "lbfgs",
+        "weights",
+        "poisson",
+        "log of y",
+    ],
 )
 def test_all_kinds_of_data_are_taken(case):
     diagnosis = diagnose(*case())
