@@ -150,3 +150,14 @@ class DeviceRows(Dataset):
             return float(abs(self.X).max())
         low, high = (self.X.min(), self.X.max()) if self.on_host else self.X.aminmax()
         return max(abs(float(low)), abs(float(high)))
+
+
+class Holdout:
+    """A `train_split` for skorch that returns rows set aside beforehand."""
+
+    def __init__(self, valid: DeviceRows) -> None:
+        self.valid = valid
+
+    def __call__(self, rows: DeviceRows, **_: Any) -> tuple[DeviceRows, DeviceRows]:
+        """Return the training rows and the rows set aside."""
+        return rows, self.valid

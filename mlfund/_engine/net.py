@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mlfund._engine.averaging import Averager, batch_norm_layers
 from mlfund._engine.batches import Batches
 from mlfund._engine.captured import CapturedSteps, capturable
-from mlfund._engine.data import Batch, DeviceRows
+from mlfund._engine.data import Batch, DeviceRows, Holdout
 from mlfund._engine.epoch import EpochLosses
 from mlfund._engine.norms import NormTracker
 from mlfund._engine.objective import Objective
@@ -28,27 +28,15 @@ from mlfund._engine.step import (
     Transform,
     transformed,
 )
+from mlfund._engine.watched import needs_notifications, validation_rows
 from mlfund.averaging import Averaging
 from mlfund.penalties import Penalty
-
-PER_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 Score = Callable[[Tensor, DeviceRows], float]
 
 
 class StopTraining(Exception):
     """Raised by a callback in `on_epoch_end` to end the training; says why."""
-
-
-class Holdout:
-    """A `train_split` for skorch that returns rows set aside beforehand."""
-
-    def __init__(self, valid: DeviceRows) -> None:
-        self.valid = valid
-
-    def __call__(self, rows: DeviceRows, **_: Any) -> tuple[DeviceRows, DeviceRows]:
-        """Return the training rows and the rows set aside."""
-        return rows, self.valid
 
 
 class Engine(NeuralNet):
@@ -147,9 +135,9 @@ class Engine(NeuralNet):
             iterator_train=Batches,
             iterator_train__draw_order=order,
             iterator_train__steps_of=accumulation_steps,
-            iterator_train__smallest=2 if has_batch_statistics(module) else 1,
+            iterator_train__smallest=2 if batch_norm_layers(module) else 1,
             iterator_valid=Batches,
-            iterator_valid__batch_size=_validation_rows(module, batch_size),
+            iterator_valid__batch_size=validation_rows(module, batch_size),
             train_split=None if valid is None else Holdout(valid),
             callbacks=list(callbacks),
             # The engine records losses itself; logs are callbacks of the caller's choice.
@@ -335,7 +323,7 @@ class Engine(NeuralNet):
 
     def _prepare_step(self) -> None:
         """Put together what a step of this training consists of."""
-        self._eager = self._needs_notifications()
+        self._eager = needs_notifications(self.callbacks_, self.module_)
         self._captured = None
         self._differentiate = self.new_differentiate()
         if self.accumulation_steps > 1:
@@ -359,15 +347,10 @@ class Engine(NeuralNet):
 
     def _captured_steps(self, batches: Batches) -> CapturedSteps | None:
         """Return the captured step where this training has one, made at its first epoch."""
-        wanted = self.device_type == "cuda" if self.capture is None else self.capture
+        wanted = batches.rows.device.type == "cuda" if self.capture is None else self.capture
         if self._captured is None and wanted and capturable(self, batches):
             self._captured = CapturedSteps(self, batches)
         return self._captured
-
-    @property
-    def device_type(self) -> str:
-        """Type of the device that the parameters are on."""
-        return self.parameters.grad.device.type
 
     def lean_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Take a step without skorch's notifications."""
@@ -407,36 +390,9 @@ class Engine(NeuralNet):
             return None
         return make(self.criterion_.with_gradient, self.autocast)
 
-    def _needs_notifications(self) -> bool:
-        """Whether a callback looks at batches, or a hook at the module."""
-        overridden = any(
-            getattr(type(callback), hook, None) is not getattr(Callback, hook)
-            for _, callback in self.callbacks_
-            for hook in PER_BATCH_HOOKS
-        )
-        return overridden or any(_has_hooks(module) for module in self.module_.modules())
-
     def _read_batch_losses(self, name: str) -> None:
         """Replace the loss tensors in the history's batches by floats, all at once."""
         rows = [row for row in self.history[-1]["batches"] if name in row]
         tensors = [row[name] for row in rows]
         for row, value in zip(rows, torch.stack(tensors).tolist(), strict=True):
             row[name] = value
-
-
-def has_batch_statistics(module: nn.Module) -> bool:
-    """Say whether a layer normalises by the statistics of the batch."""
-    return bool(batch_norm_layers(module))
-
-
-def _validation_rows(module: nn.Module, batch_size: int) -> int:
-    own = getattr(module, "rows_at_once", None)
-    if own is not None:
-        return int(own)
-    # A module of unknown width gets no larger batches than it is trained on, or 256.
-    return 8192 if hasattr(module, "backprop") else max(batch_size, 256)
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return any(getattr(module, name, None) for name in names)
