@@ -170,8 +170,8 @@ def errors_apart(worse: np.ndarray, better: np.ndarray, weight: np.ndarray) -> f
     Examples
     --------
     >>> import numpy as np
-    >>> errors_apart(np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.5, 2.0]), np.ones(3))
-    5.0
+    >>> round(errors_apart(np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.5, 2.0]), np.ones(3)), 2)
+    6.12
     """
     gap = worse - better
     weight = weight / weight.sum()

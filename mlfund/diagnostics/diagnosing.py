@@ -40,7 +40,7 @@ def diagnose(
     """Check data, network and training of a neural estimator; name faults and their cures.
 
     A part of the rows is held out, the network is trained as its parameters say on the
-    others, and 25 checks look on: at the data, at the network before its first step, at the
+    others, and 26 checks look on: at the data, at the network before its first step, at the
     training, at the held-out rows. Where the network does worse than it could, remedies are
     not guessed but tried: the training is run once more with another learning rate, a wider
     network, less regularisation or more epochs, and what helps is reported.
