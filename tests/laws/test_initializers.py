@@ -83,9 +83,9 @@ def test_gains_by_name_are_those_of_the_functions(activation):
     entry = ACTIVATIONS[activation]
     assert gain_of(activation) == pytest.approx(gain_of_function(entry.numpy_), rel=1e-11)
     # The mean of f(z)**2 over many normal draws, of the torch function this time.
-    z = torch.randn(400_000, 1, generator=torch.Generator().manual_seed(0)).double()
+    z = torch.randn(100_000, 1, generator=torch.Generator().manual_seed(0)).double()
     mean = entry.forward(z).square().mean().item()
-    assert gain_of(entry) == pytest.approx(1 / math.sqrt(mean), rel=0.01)
+    assert gain_of(entry) == pytest.approx(1 / math.sqrt(mean), rel=0.02)
 
 
 def test_a_gain_follows_the_options_of_the_activation():
@@ -98,7 +98,7 @@ def test_a_gain_follows_the_options_of_the_activation():
 def test_he_has_the_variance_of_the_activation(name, activation):
     expected = gain_of(activation) ** 2 / 400
     for given in (activation, ACTIVATIONS[activation]):
-        weight, _ = filled(INITIALIZERS[name], (300, 400), activation=given)
+        weight, _ = filled(INITIALIZERS[name], (200, 400), activation=given)
         assert weight.var().item() == pytest.approx(expected, rel=0.02)
 
 
@@ -106,9 +106,9 @@ def test_he_has_the_variance_of_the_activation(name, activation):
 @pytest.mark.parametrize("name", ["he_uniform", "he_normal", "orthogonal"])
 def test_the_signal_keeps_its_size_through_six_layers_of_every_activation(name, activation):
     entry = ACTIVATIONS[activation]
-    z = torch.randn(200, 300, generator=torch.Generator().manual_seed(1)).double()
+    z = torch.randn(100, 200, generator=torch.Generator().manual_seed(1)).double()
     for layer in range(6):
-        weight, bias = filled(INITIALIZERS[name], (300, 300), seed=layer, activation=entry)
+        weight, bias = filled(INITIALIZERS[name], (200, 200), seed=layer, activation=entry)
         z = entry.forward(z) @ weight.T + bias
         assert 0.5 < z.square().mean() < 2
 
