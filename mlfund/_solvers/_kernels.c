@@ -81,7 +81,8 @@ static uint64_t next_random(uint64_t *state) {
 /* Fisher-Yates. */
 EXPORT void shuffle(int64_t n, int32_t *order, uint64_t *state) {
     for (int64_t i = n - 1; i > 0; i--) {
-        int64_t j = (int64_t)(next_random(state) % (uint64_t)(i + 1));
+        /* The numbers have 31 bits: a product in place of a division. */
+        int64_t j = (int64_t)((next_random(state) * (uint64_t)(i + 1)) >> 31);
         int32_t kept = order[i];
         order[i] = order[j];
         order[j] = kept;
@@ -94,12 +95,16 @@ EXPORT void shuffle(int64_t n, int32_t *order, uint64_t *state) {
  */
 static double dual_root(double t, double margin, double a, double c, double *alpha) {
     double old = *alpha, low = margin - a * old, high = margin + a * (c - old);
+    double first = t - margin, part = old / c;
+    double enough = 1e-2 * fabs(first) + 1e-12;
+    /* Newton's first step needs no exponential: alpha tells the logistic function at t. */
+    t -= first / (1.0 + a * old * (1.0 - part));
     t = t < low ? low : (t > high ? high : t);
     for (int trial = 0; trial < 50; trial++) {
-        double part = 1.0 / (1.0 + exp(t));
+        part = 1.0 / (1.0 + exp(t));
         *alpha = c * part;
         double excess = t - margin - a * (*alpha - old);
-        if (fabs(excess) <= 1e-2 * fabs(t - margin) + 1e-12) break;
+        if (fabs(excess) <= enough) break;
         if (excess > 0.0) high = t;
         else low = t;
         double next = t - excess / (1.0 + a * c * part * (1.0 - part));
@@ -123,20 +128,45 @@ static double dual_root(double t, double margin, double a, double c, double *alp
 
 #else /* for each type of values */
 
-/* Weighted sums of the entries of each column and of their squares, added to the outputs.
+/* Weighted sums of the entries of each column and of their squares, added to `sums` (d, 2).
  * `weights` may be NULL, for weights of one.
  */
 EXPORT void NAME(column_sums)(int64_t n, const int32_t *indptr, const int32_t *indices,
-                              const REAL *data, const REAL *weights, double *first,
-                              double *second) {
+                              const REAL *data, const REAL *weights, double *sums) {
     for (int64_t i = 0; i < n; i++) {
         double weight = weights ? (double)weights[i] : 1.0;
         for (int32_t t = indptr[i]; t < indptr[i + 1]; t++) {
             double x = (double)data[t], wx = weight * x;
-            first[indices[t]] += wx;
-            second[indices[t]] += wx * x;
+            double *of_column = sums + 2 * (int64_t)indices[t];
+            of_column[0] += wx;
+            of_column[1] += wx * x;
         }
     }
+}
+
+/* |x_i|^2 and, unless `centre` is NULL, x_i'centre of each row. Returns how many entries are
+ * in the columns that `dead` marks; it may be NULL, for none.
+ */
+EXPORT int64_t NAME(row_moments)(int64_t n, const int32_t *indptr, const int32_t *indices,
+                                 const REAL *data, const double *centre, const uint8_t *dead,
+                                 double *squares, double *along) {
+    int64_t filled = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double part[4] = {0.0}, product = 0.0;
+        int32_t first = indptr[i], last = indptr[i + 1];
+        int32_t s = first;
+        for (; s + 4 <= last; s += 4) {
+            for (int k = 0; k < 4; k++) part[k] += (double)data[s + k] * (double)data[s + k];
+        }
+        for (; s < last; s++) part[0] += (double)data[s] * (double)data[s];
+        for (int32_t e = first; centre && e < last; e++) {
+            product += centre[indices[e]] * (double)data[e];
+        }
+        for (int32_t e = first; dead && e < last; e++) filled += dead[indices[e]];
+        squares[i] = (part[0] + part[1]) + (part[2] + part[3]);
+        along[i] = product;
+    }
+    return filled;
 }
 
 /* Keep the columns with position[column] >= 0, under their new numbers. Fills
@@ -268,14 +298,16 @@ EXPORT int64_t NAME(sparse_dual_sweep)(int64_t start, int64_t stop, const int32_
                 PREFETCH(data + ahead);
             }
         }
-        double sum = 0.0, other = 0.0;
+        double part[4] = {0.0};
         int32_t e = first;
-        for (; e + 2 <= last; e += 2) {
-            sum += u[indices[e]] * (double)data[e];
-            other += u[indices[e + 1]] * (double)data[e + 1];
+        for (; e + 4 <= last; e += 4) {
+            part[0] += u[indices[e]] * (double)data[e];
+            part[1] += u[indices[e + 1]] * (double)data[e + 1];
+            part[2] += u[indices[e + 2]] * (double)data[e + 2];
+            part[3] += u[indices[e + 3]] * (double)data[e + 3];
         }
-        if (e < last) sum += u[indices[e]] * (double)data[e];
-        double margin = sum + other - state[0] * along[i] - state[1] + state[0] * state[2];
+        for (; e < last; e++) part[0] += u[indices[e]] * (double)data[e];
+        double margin = (part[0] + part[1]) + (part[2] + part[3]) - state[0] * along[i] - state[1] + state[0] * state[2];
         margin = y[i] * (margin + state[3]);
         if (fabs(t[i] - margin) <= tol) continue;
         moved++;

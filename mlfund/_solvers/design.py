@@ -87,6 +87,8 @@ class Design:
 
     def freeze(self, columns: NDArray) -> None:
         """Count further columns (a mask) as dead: their weights stay zero."""
+        if not (columns > self.dead).any():
+            return
         self.dead = self.dead | columns
         self.centre = np.where(self.dead, 0.0, self.centre)
         self.scale = np.where(self.dead, 1.0, self.scale)

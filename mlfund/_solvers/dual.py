@@ -49,8 +49,8 @@ def dual_pays(problem: Problem) -> bool:
     if not design.sparse or not isinstance(problem.loss, BinaryLoss) or strength == 0.0:
         return False
     with np.errstate(over="ignore"):
-        squares = float(np.vdot(design.X.data, design.X.data)) / design.n
-        pull = squares / design.n / strength
+        of_columns = np.where(design.dead, 0.0, design.scale**2 + design.centre**2)
+        pull = float(of_columns.sum()) / design.n / strength
     free = design.intercept and problem.l2[-1] == 0.0
     return (LEAST_PULL_CENTRED if free else LEAST_PULL) <= pull <= LARGEST_PULL
 
@@ -69,7 +69,7 @@ class DualEpochs:
     ----------
     problem : Problem
         Of `BinaryLoss`, with an l2 penalty.
-    start : ndarray of shape (1, p)
+    start : Point
         Weights from which the dual variables start, unless all are zero.
     seed : int
 
@@ -79,7 +79,7 @@ class DualEpochs:
     entropy models", Machine Learning 85 (2011).
     """
 
-    def __init__(self, problem: Problem, start: NDArray, seed: int):
+    def __init__(self, problem: Problem, start: Point, seed: int):
         design, loss = problem.design, problem.loss
         self.problem = problem
         strength = _strength(problem)
@@ -89,12 +89,10 @@ class DualEpochs:
         self._sign = np.where(loss.target > 0.5, 1.0, -1.0)
         weights = np.broadcast_to(np.asarray(loss.weights, dtype=np.float64), design.n)
         self._bound = np.ascontiguousarray(weights / strength)
-        self._rows, self._centre = _rows_of(design)
+        self._rows, self._centre, lengths, self._along = _rows_of(design)
         with np.errstate(over="ignore", invalid="ignore"):
-            along = self._rows @ self._centre.astype(design.dtype)
-            self._along = along.astype(np.float64)
             cc = float(self._centre @ self._centre)
-            squares = _squared_rows(self._rows) - 2.0 * self._along + cc
+            squares = lengths - 2.0 * self._along + cc
         # Rows longer than their dtype can square.
         self.usable = bool(np.isfinite(squares).all())
         if not self.usable:
@@ -114,22 +112,30 @@ class DualEpochs:
         self._free = penalty == 0.0
         return INTERCEPT_STEP * mean_square if self._free else strength / penalty
 
-    def _start(self, start: NDArray, cc: float, of_intercept: float) -> None:
+    def _start(self, start: Point, cc: float, of_intercept: float) -> None:
         design = self.problem.design
-        if start.any():
-            margins = self.problem.design.margins(start)[0].astype(np.float64)
-            self._t = self._sign * margins
+        given = start.V.any()
+        if given:
+            self._t = self._sign * start.Z[0].astype(np.float64)
         else:
             largest = max(float(self._bound.max()), 1.0)
             self._t = np.full(design.n, START_MARGIN + np.log(largest))
         with np.errstate(over="ignore"):
             self._alpha = self._bound / (1.0 + np.exp(self._t))
         pull = self._alpha * self._sign
-        self._u = (self._rows.T @ pull.astype(design.dtype)).astype(np.float64)
+        if given or not design.sparse:
+            self._u = (self._rows.T @ pull.astype(design.dtype)).astype(np.float64)
+        else:
+            # At weights of zero every residual is the same multiple of the pull.
+            products = start.G[0, : design.d] * design.scale
+            if design.intercept:
+                products += start.G[0, -1] * design.centre
+            factor = -2.0 / (_strength(self.problem) * (1.0 + np.exp(self._t[0])))
+            self._u = np.where(design.dead, 0.0, products * factor)
         total = float(pull.sum())
         intercept = 0.0
         if design.intercept:
-            intercept = float(start[0, -1]) if self._free else total * of_intercept
+            intercept = float(start.V[0, -1]) if self._free else total * of_intercept
         along = float(self._u @ self._centre)
         self._state = np.array([total, along, cc, intercept, of_intercept])
 
@@ -196,12 +202,12 @@ def minimise_with_dual(
 
 def _rounds(problem, start, stopping, seed, after_iteration):
     """Return the best weights met, the curve before them, the rounds, and any final outcome."""
-    epochs = DualEpochs(problem, start, seed)
     V, curve, n_iter = start, [], 0
-    if not epochs.usable:
-        return V, curve, n_iter, None
     with np.errstate(over="ignore", under="ignore"):
         point = problem.point(start)
+        epochs = DualEpochs(problem, point, seed)
+        if not epochs.usable:
+            return V, curve, n_iter, None
         best = value = problem.value_at(point)
         sizes = [stopping.measure(point.G)]
         while sizes[-1] > stopping.tol and n_iter < min(stopping.max_iter, MAX_ROUNDS):
@@ -225,26 +231,23 @@ def _rounds(problem, start, stopping, seed, after_iteration):
     return V, curve, n_iter, None
 
 
-def _rows_of(design) -> tuple[NDArray | sp.csr_array, NDArray]:
+def _rows_of(design) -> tuple[NDArray | sp.csr_array, NDArray, NDArray, NDArray]:
     """Return the rows in the units of X, and what to take from each: the centre.
 
-    Dense rows are centred in a copy; dead columns are emptied.
+    Dense rows are centred in a copy; dead columns are emptied. Also returned are the squared
+    rows, and the rows times the centre.
     """
-    every = np.arange(design.d)
-    shift, inverse_scale = design.stored_units(every)
     if not design.sparse:
+        shift, inverse_scale = design.stored_units(np.arange(design.d))
         rows = (design.X - shift) * (inverse_scale * design.scale)
-        return np.ascontiguousarray(rows, dtype=design.dtype), np.zeros(design.d)
+        rows = np.ascontiguousarray(rows, dtype=design.dtype)
+        squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+        return rows, np.zeros(design.d), squares, np.zeros(design.n)
     X = design.X
-    of_dead = design.dead[X.indices]
-    if of_dead.any():
-        data = np.where(of_dead, 0, X.data).astype(X.dtype)
+    centre = np.where(design.dead, 0.0, design.centre)
+    squares, along, filled = kernels.row_moments(X, centre, design.dead)
+    if filled:
+        data = np.where(design.dead[X.indices], 0, X.data).astype(X.dtype)
         X = sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
-    return X, np.where(design.dead, 0.0, design.centre)
-
-
-def _squared_rows(rows) -> NDArray:
-    if not sp.issparse(rows):
-        return np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
-    squared = sp.csr_array((rows.data**2, rows.indices, rows.indptr), shape=rows.shape)
-    return (squared @ np.ones(rows.shape[1], dtype=rows.dtype)).astype(np.float64)
+        squares, along, _ = kernels.row_moments(X, centre, np.zeros_like(design.dead))
+    return X, centre, squares, along

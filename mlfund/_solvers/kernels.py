@@ -113,11 +113,25 @@ def select_columns(X: sp.csr_array, columns: NDArray) -> sp.csr_array:
 def column_sums(X: sp.csr_array, weights: NDArray | None) -> tuple[NDArray, NDArray]:
     """Return sum_i weights_i x_ij and sum_i weights_i x_ij^2 of a CSR array, (d,) each."""
     n, d = X.shape
-    first, second = np.zeros(d), np.zeros(d)
+    sums = np.zeros((d, 2))
     given = None if weights is None else address(weights, (n,), X.dtype)
-    outputs = (address(first, (d,)), address(second, (d,)))
-    call(_named("column_sums", X), None, n, *_csr(X), given, *outputs)
-    return first, second
+    call(_named("column_sums", X), None, n, *_csr(X), given, address(sums, (d, 2)))
+    return sums[:, 0], sums[:, 1]
+
+
+def row_moments(X: sp.csr_array, centre: NDArray, dead: NDArray) -> tuple[NDArray, NDArray, bool]:
+    """Return |x_i|^2 and x_i'centre of the rows of a CSR array, (n,) each.
+
+    Also returned is whether there are entries in the columns that `dead` (d,) marks.
+    """
+    n, d = X.shape
+    squares, along = np.empty(n), np.empty(n)
+    given = address(centre, (d,)) if centre.any() else None
+    marked = address(dead, (d,), np.bool_) if dead.any() else None
+    outputs = (address(squares, (n,)), address(along, (n,)))
+    name = _named("row_moments", X)
+    filled = call(name, ctypes.c_int64, n, *_csr(X), given, marked, *outputs)
+    return squares, along, filled > 0
 
 
 def sparse_gram(X: sp.csr_array, h: NDArray) -> NDArray:

@@ -92,12 +92,12 @@ def _sparse_moments(X, row_weights, centred):
 
 def _sparse_means(X, row_weights):
     """Return units, and means of the columns and of their squares in these units."""
-    largest = max(float(X.data.max(initial=0.0)), -float(X.data.min(initial=0.0)))
-    if kernels.available() and kernels.suits(X) and largest < SQUARES_WITHIN:
+    if kernels.available() and kernels.suits(X):
         weights = np.broadcast_to(np.asarray(row_weights, dtype=X.dtype), X.shape[:1])
         mean, mean_square = kernels.column_sums(X, np.ascontiguousarray(weights))
-        # Unless the squares of a column vanish below the range of float64.
-        if not np.any((mean_square < 1.0 / SQUARES_WITHIN**2) & (mean != 0)):
+        # Unless the squares of a column leave the range of float64.
+        lost = (mean_square < 1.0 / SQUARES_WITHIN**2) & (mean != 0)
+        if mean_square.max(initial=0.0) < SQUARES_WITHIN**2 and not lost.any():
             return np.ones(X.shape[1]), mean, mean_square
     data = X.data.astype(np.float64)
     columns = X.indices

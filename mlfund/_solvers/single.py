@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from mlfund._solvers.design import FUSED_BYTES, Design
@@ -36,7 +37,7 @@ class SingleDesign(Design):
         self._exact = design
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if is_tame(design):
-                self.X = design.X.astype(np.float32)
+                self.X = _in_single(design.X)
                 self._set_products(self.X)
             else:
                 self.X = self._standardised()
@@ -75,11 +76,19 @@ class SingleDesign(Design):
         return (weighted.T @ weighted).astype(np.float64)
 
 
+def _in_single(X):
+    """Return X in float32; sparse copies share their indices with X, which astype copies."""
+    if not sp.issparse(X):
+        return X.astype(np.float32)
+    return sp.csr_array((X.data.astype(np.float32), X.indices, X.indptr), shape=X.shape)
+
+
 def is_tame(design: Design) -> bool:
     """Return whether float32 holds all columns as they are without loss."""
-    tame = (np.abs(design.centre) <= CAST_CENTRE * design.scale) & (
-        np.abs(np.log10(design.scale)) <= np.log10(CAST_SCALE)
-    )
+    scale = design.scale
+    tame = (scale <= CAST_SCALE) & (scale >= 1.0 / CAST_SCALE)
+    if design.centre.any():
+        tame &= np.abs(design.centre) <= CAST_CENTRE * scale
     return bool((tame | design.dead).all())
 
 

@@ -122,7 +122,7 @@ def test_dual_ends_where_the_gradient_vanishes(
 def test_dual_epochs_alone_reach_the_optimum(sparse, intercept):
     """The objective's own: with a free intercept, a penalised one, and without any."""
     problem = problem_for(2, sparse=sparse, weighted=True, l2=1.0, **intercept)
-    epochs = DualEpochs(problem, np.zeros(problem.shape), seed=0)
+    epochs = DualEpochs(problem, problem.point(np.zeros(problem.shape)), seed=0)
     V, _ = epochs.run(100)
     assert np.abs(problem.point(V).G).max() < 1e-11
 

@@ -49,6 +49,25 @@ def test_gram_and_sums_are_those_of_numpy(dtype, at_once, monkeypatch):
 
 
 @compiled
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("centred", [False, True])
+def test_moments_of_rows_are_those_of_numpy(dtype, centred):
+    X, dead = matrix(dtype=dtype), np.zeros(12, dtype=bool)
+    centre = np.random.RandomState(1).uniform(size=12) * centred
+    A = X.toarray().astype(float)
+    squares, along, filled = kernels.row_moments(X, centre, dead)
+    np.testing.assert_allclose(squares, (A**2).sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(along, A @ centre, rtol=1e-12)
+    assert not filled
+    dead[5] = True
+    assert kernels.row_moments(X, centre, dead)[2]
+    X = kernels.select_columns(X, np.array([0, 1]))
+    assert not kernels.row_moments(X, centre[:2], np.array([False, False]))[2]
+    X.indices[:] = 0
+    assert not kernels.row_moments(X, centre[:2], np.array([False, True]))[2]
+
+
+@compiled
 def test_model_sweeps_end_at_the_minimum_and_keep_the_gradient():
     rng = np.random.RandomState(0)
     A = rng.standard_normal((30, 8))
