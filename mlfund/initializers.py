@@ -19,6 +19,7 @@ True
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mlfund._check import check_choice, check_positive
+from mlfund._check import check_choice, check_positive, preserved_torch_state
 from mlfund._entries import Entry, resolve
 
 
@@ -269,7 +270,8 @@ class FromFunction(Initializer):
     ----------
     function : callable
         ``function(weight, generator=generator)`` fills the tensor `weight` of shape
-        (out, in) in place, as the functions of `torch.nn.init` do.
+        (out, in) in place, as the functions of `torch.nn.init` do. One that takes no
+        generator may draw from torch's own, which is seeded for it and left as found.
     """
 
     name: ClassVar[str] = "function"
@@ -279,12 +281,26 @@ class FromFunction(Initializer):
         self, weight: Tensor, generator: torch.Generator | None, activation: AnyActivation
     ) -> None:
         weight.fill_(math.nan)
-        self.function(weight, generator=generator)
+        if _takes_generator(self.function):
+            self.function(weight, generator=generator)
+        else:
+            seed = int(torch.randint(2**31, (1,), generator=generator, device=weight.device))
+            with preserved_torch_state():
+                torch.manual_seed(seed)
+                self.function(weight)
         if not bool(weight.isfinite().all()):
             raise ValueError(
                 f"The initializer {self.function!r} left weights that are not finite; it must "
                 "fill the tensor it is given in place, as those of torch.nn.init do."
             )
+
+
+def _takes_generator(function: Callable[..., object]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # compiled functions may hide their signature
+        return True
+    return any(p.name == "generator" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,18 @@ def test_a_function_of_your_own_fills_the_weights():
     assert entry == get_initializer(entry) == pickle.loads(pickle.dumps(entry))
 
 
+@pytest.mark.parametrize("function", [torch.nn.init.ones_, lambda weight: weight.normal_()])
+def test_a_function_without_a_generator_is_seeded_for(function):
+    before = torch.random.get_rng_state()
+    weights = []
+    for _ in range(2):
+        weight = torch.empty(4, 3)
+        get_initializer(function).init_(weight, None, torch.Generator().manual_seed(0))
+        weights.append(weight)
+    assert torch.equal(*weights)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 def test_a_function_that_returns_its_weights_is_told_to_fill_them():
     def half(weight, generator=None):
         return torch.full_like(weight, 0.5)
