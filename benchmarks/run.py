@@ -44,14 +44,17 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def execute(name: str, *, quick: bool = False) -> tuple[dict[str, Any], str]:
-    """Run one benchmark; return the record to store and the report to print."""
+def execute(name: str, *, quick: bool = False, **options: Any) -> tuple[dict[str, Any], str]:
+    """Run one benchmark; return the record to store and the report to print.
+
+    `options` go to the benchmark's ``run``.
+    """
     module = load(name)
     # the load before the start tells whether the machine was quiet
     description = machine()
     date = datetime.now(UTC).isoformat(timespec="seconds")
     start = perf_counter()
-    result = module.run(quick=quick)
+    result = module.run(quick=quick, **options)
     record = {
         "benchmark": name,
         "date": date,

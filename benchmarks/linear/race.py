@@ -17,6 +17,8 @@ from benchmarks.linear.passes import bytes_of, reading_of
 from benchmarks.linear.problems import Entry, Line, Problem
 
 OURS = "mlfund"
+# Seconds that a solver of ours gets at least for a fit.
+LEAST_LIMIT = 2.0
 
 
 def race(name: str, entry: Entry, bandwidth: float, *, quick: bool = False) -> dict[str, Any]:
@@ -50,15 +52,25 @@ def _settings(name: str, entry: Entry, problem: Problem, *, quick: bool):
         entered = [c for c in entrants(problem) if c.module in (OURS, "sklearn")]
         return optimum, {c.name: _search_here(c, problem, optimum["value"]) for c in entered}
     known = settings.renew(name)
-    with search.Worker(name, known["optimum"]["value"], entry.limit_seconds) as worker:
-        found = {
-            competitor.name: search.as_json(search.search(competitor, worker, entry))
-            for competitor in entrants(problem)
-            if competitor.module == OURS
-        }
+    found = _own_settings(name, entry, problem, known["optimum"]["value"])
     entered = {competitor.name for competitor in entrants(problem)}
     found.update({k: v for k, v in known["competitors"].items() if k in entered})
     return known["optimum"], found
+
+
+def _own_settings(
+    name: str, entry: Entry, problem: Problem, optimum: float
+) -> dict[str, dict[str, Any]]:
+    """Return the settings of mlfund's choice and of its solvers, those far behind given up."""
+    found: dict[str, dict[str, Any]] = {}
+    limit = entry.limit_seconds
+    for competitor in (c for c in entrants(problem) if c.module == OURS):
+        with search.Worker(name, optimum, limit) as worker:
+            found[competitor.name] = search.as_json(search.search(competitor, worker, entry))
+        chosen = found[OURS]["seconds"]
+        if chosen is not None:
+            limit = min(entry.limit_seconds, max(LEAST_LIMIT, settings.FAR_SLOWER * chosen))
+    return found
 
 
 def _search_here(competitor: Competitor, problem: Problem, optimum: float) -> dict[str, Any]:

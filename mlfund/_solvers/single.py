@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -76,7 +78,7 @@ class SingleDesign(Design):
         return (weighted.T @ weighted).astype(np.float64)
 
 
-def _in_single(X):
+def _in_single(X: Any) -> Any:
     """Return X in float32; sparse copies share their indices with X, which astype copies."""
     if not sp.issparse(X):
         return X.astype(np.float32)
