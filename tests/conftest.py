@@ -7,6 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from hypothesis import settings
+
+# A machine that does other work too is slow, which is no fault of the code.
+settings.register_profile("mlfund", deadline=None)
+settings.load_profile("mlfund")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
