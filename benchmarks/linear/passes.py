@@ -36,6 +36,7 @@ def reading_of(fit: Callable[[], object]) -> Reading:
     """
     reading = Reading()
     margins, pull_back, rows = Design.margins, Design.pull_back, Design.rows
+    evaluate = Design.evaluate
 
     def counted_margins(design, V):
         reading.add(design.X)
@@ -45,6 +46,11 @@ def reading_of(fit: Callable[[], object]) -> Reading:
         reading.add(design.X)
         return pull_back(design, R)
 
+    def counted_evaluate(design, V, loss):
+        # Both products with a block while it is in the cache: X is read from memory once.
+        reading.add(design.X)
+        return evaluate(design, V, loss)
+
     def counted_rows(design, index):
         block = rows(design, index)
         reading.add(design.X, len(block) / design.n)
@@ -53,6 +59,7 @@ def reading_of(fit: Callable[[], object]) -> Reading:
     with (
         mock.patch.object(Design, "margins", counted_margins),
         mock.patch.object(Design, "pull_back", counted_pull_back),
+        mock.patch.object(Design, "evaluate", counted_evaluate),
         mock.patch.object(Design, "rows", counted_rows),
     ):
         fit()
