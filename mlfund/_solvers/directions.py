@@ -31,7 +31,12 @@ class NewtonCholesky:
         """Return the direction, (k, p)."""
         H = self.hessian(point)
         factor = factorise(H, np.tile(self.problem.l2, self.problem.shape[0]))
-        return -solve_factorised(*factor, point.G.ravel()).reshape(self.problem.shape)
+        D = -solve_factorised(*factor, point.G.ravel()).reshape(self.problem.shape)
+        if len(D) > 1:
+            # The softmax does not see what the classes have in common: where no penalty does,
+            # the curvature is zero, and rounding is divided by next to nothing.
+            D -= np.where(self.problem.l2 > 0, 0.0, D.mean(axis=0))
+        return D
 
     def hessian(self, point: Point) -> NDArray:
         """Return the Hessian of the loss, (k p, k p), without penalty."""
