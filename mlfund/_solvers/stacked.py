@@ -33,6 +33,7 @@ def solve_grid(
     rng,
     of_intercept: float | None = None,
     standardise: bool = False,
+    affine: tuple[NDArray, NDArray] | None = None,
     solver: str | None = None,
 ) -> GridFit:
     """Fit logistic regressions for all folds, strengths and l1 ratios.
@@ -54,6 +55,9 @@ def solve_grid(
     standardise : bool
         Whether each fold standardises the columns by its own training rows first, as
         StandardScaler in a pipeline does (for sparse X without centring).
+    affine : tuple of two ndarrays of shape (F, d), optional
+        In place of `standardise`: centre and scale by which each fold's columns are scaled
+        first, (x - centre) / scale. Scales are not zero; for sparse X the centres are.
 
     Returns
     -------
@@ -62,10 +66,12 @@ def solve_grid(
     Raises
     ------
     ValueError
-        If all training rows of a fold have weight zero.
+        If all training rows of a fold have weight zero, or sparse X should be centred.
     """
     terms = Terms(intercept, tol, max_iter, rng, of_intercept, standardise, solver)
-    rows = dataclasses.replace(rows, X=_fitting_form(rows.X))
+    rows = dataclasses.replace(rows, X=_fitting_form(rows.X), affine=affine)
+    if affine is not None and sp.issparse(rows.X) and affine[0].any():
+        raise ValueError("sparse X cannot be centred: the centres of `affine` must be zero.")
     fold_weight_sums(rows)
     absent = np.zeros((len(rows.times), rows.n_classes), dtype=bool)
     if intercept and of_intercept is None:
@@ -73,9 +79,9 @@ def solve_grid(
     lacking = absent.any(axis=1)
     if not lacking.any():
         return _solve_folds(rows, Cs, l1_ratios, terms)
-    fit = empty_fit(rows, len(l1_ratios), len(Cs), standardise)
+    fit = empty_fit(rows, len(l1_ratios), len(Cs), terms)
     if not lacking.all():
-        whole = dataclasses.replace(rows, times=rows.times[~lacking])
+        whole = rows.of_folds(~lacking)
         fit.put(np.flatnonzero(~lacking), _solve_folds(whole, Cs, l1_ratios, terms))
     for fold in np.flatnonzero(lacking).tolist():
         fit.put([fold], _solve_lacking(rows, fold, absent[fold], Cs, l1_ratios, terms))
@@ -84,10 +90,9 @@ def solve_grid(
 
 def _solve_folds(rows: FoldedRows, Cs, l1_ratios, terms: Terms) -> GridFit:
     """Solve a grid whose folds have all classes."""
-    fit = empty_fit(rows, len(l1_ratios), len(Cs), terms.standardise)
+    fit = empty_fit(rows, len(l1_ratios), len(Cs), terms)
     design = _design(rows, terms)
-    if terms.standardise:
-        fit.scale, fit.mean = _standardisation(design)
+    _tell_scales(fit, design)
     grid = Grid(rows, design, Cs, fold_weight_sums(rows), fit, terms)
     alone = [grid.solve_ratio(r, float(ratio)) for r, ratio in enumerate(l1_ratios)]
     if all(alone):
@@ -102,12 +107,15 @@ def _design(rows: FoldedRows, terms: Terms) -> FoldedDesign:
         intercept=terms.intercept,
         centred=terms.intercept and terms.of_intercept is None,
         standardise=terms.standardise,
+        affine=rows.affine,
     )
 
 
-def _standardisation(design: FoldedDesign) -> tuple[NDArray, NDArray]:
-    """Return the scales and means of the folds in the columns of X."""
-    return design.scale * design.spread, design.centre + design.scale * design.mean
+def _tell_scales(fit: GridFit, design: FoldedDesign) -> None:
+    """Write down what the folds scaled the columns of X by."""
+    if design.standardise:
+        fit.scale = design.scale * design.spread
+        fit.mean = design.centre + design.scale * design.mean
 
 
 def _solve_lacking(rows: FoldedRows, fold: int, absent, Cs, l1_ratios, terms) -> GridFit:
@@ -116,15 +124,14 @@ def _solve_lacking(rows: FoldedRows, fold: int, absent, Cs, l1_ratios, terms) ->
     if part.n_classes > 2:
         fit = _solve_folds(part, Cs, l1_ratios, terms)
     else:
-        fit = empty_fit(part, len(l1_ratios), len(Cs), terms.standardise)
+        fit = empty_fit(part, len(l1_ratios), len(Cs), terms)
         for r, ratio in enumerate(l1_ratios if part.n_classes == 2 else []):
             of_two, ratio_of_two = as_two_of_many(Cs, float(ratio))
             found = _solve_folds(part, of_two, np.array([ratio_of_two]), terms)
             for name in ("W", "b", "n_iter", "converged", "gradient"):
                 getattr(fit, name)[:, r] = getattr(found, name)[:, 0]
             fit.solver = found.solver
-    if terms.standardise:
-        fit.scale, fit.mean = _standardisation(_design(part, terms))
+        _tell_scales(fit, _design(part, terms))
     fit.W, fit.b = widen(fit.W, fit.b, absent, terms.tol)
     return fit
 

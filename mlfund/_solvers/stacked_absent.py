@@ -31,7 +31,7 @@ def without_classes(rows, fold: int, absent: NDArray):
     number = np.cumsum(~absent) - 1
     keep = ~absent[rows.code]
     return dataclasses.replace(
-        rows,
+        rows.of_folds(slice(fold, fold + 1)),
         X=rows.X[keep],
         code=number[rows.code[keep]],
         n_classes=int((~absent).sum()),

@@ -23,6 +23,9 @@ class FoldedRows:
         Row weights, not negative.
     times : ndarray of shape (F, n)
         How often each fold trains on each row: any splitter's answer, or weights.
+    affine : tuple of two ndarrays of shape (F, d), or None
+        Centre and scale of the columns in which each fold's models are penalised:
+        (x - centre) / scale.
     """
 
     X: NDArray | sp.csr_array
@@ -30,11 +33,17 @@ class FoldedRows:
     n_classes: int
     weights: NDArray | None
     times: NDArray
+    affine: tuple[NDArray, NDArray] | None = None
 
     @property
     def k(self) -> int:
         """Margins a row."""
         return 1 if self.n_classes == 2 else self.n_classes
+
+    def of_folds(self, folds) -> FoldedRows:
+        """Return the same rows with some of the folds (a mask, numbers or a slice)."""
+        affine = self.affine and (self.affine[0][folds], self.affine[1][folds])
+        return dataclasses.replace(self, times=self.times[folds], affine=affine)
 
 
 @dataclasses.dataclass
@@ -54,8 +63,8 @@ class GridFit:
     solver : str
         "stacked", or the algorithm that fitted all models one by one.
     mean, scale : ndarray of shape (F, d), or None
-        What each fold standardised by: W and b act on X as it is; the weights of the
-        standardised columns, which were penalised, are W * scale.
+        What each fold scaled the columns by: W and b act on X as it is; the weights of the
+        scaled columns, which were penalised, are W * scale.
     """
 
     W: NDArray
@@ -101,8 +110,9 @@ class Terms:
     solver: str | None
 
 
-def empty_fit(rows: FoldedRows, R: int, K: int, standardise: bool) -> GridFit:
+def empty_fit(rows: FoldedRows, R: int, K: int, terms: Terms) -> GridFit:
     """Return a fit of zeros for R l1 ratios and K strengths."""
+    scaled = terms.standardise or rows.affine is not None
     F, d = len(rows.times), rows.X.shape[1]
     return GridFit(
         W=np.zeros((F, R, K, rows.k, d)),
@@ -110,8 +120,8 @@ def empty_fit(rows: FoldedRows, R: int, K: int, standardise: bool) -> GridFit:
         n_iter=np.zeros((F, R, K), dtype=np.int32),
         converged=np.ones((F, R, K), dtype=bool),
         gradient=np.zeros((F, R, K)),
-        mean=np.zeros((F, d)) if standardise else None,
-        scale=np.ones((F, d)) if standardise else None,
+        mean=np.zeros((F, d)) if scaled else None,
+        scale=np.ones((F, d)) if scaled else None,
     )
 
 

@@ -114,6 +114,8 @@ class FoldedDesign:
     standardise : bool
         Whether each fold standardises the columns by its training rows, as StandardScaler
         does (of sparse X only the scale); the weights v are then penalised in those columns.
+    affine : tuple of two ndarrays of shape (F, d), optional
+        In place of that, centre and scale of the folds in the columns of X.
 
     Attributes
     ----------
@@ -123,28 +125,45 @@ class FoldedDesign:
         A is (X - centre) / scale.
     mean, spread : ndarray of shape (F, d)
         Coordinates of the folds upon A; zeros and ones unless `standardise`.
+    standardise : bool
+        Whether the folds have such coordinates.
     units : ndarray of shape (p,)
         The penalty on v_j is `units[j]` times that on a weight of the columns penalised.
     p : int
         Columns of A.
     """
 
-    def __init__(self, X, times: NDArray, *, intercept: bool, centred: bool, standardise: bool):
+    def __init__(
+        self,
+        X,
+        times: NDArray,
+        *,
+        intercept: bool,
+        centred: bool,
+        standardise: bool,
+        affine: tuple[NDArray, NDArray] | None = None,
+    ):
         self.X = X
         self.n, self.d = X.shape
         self.F = len(times)
         self.sparse = sp.issparse(X)
-        self.intercept, self.standardise = intercept, standardise
+        self.intercept, self.standardise = intercept, standardise or affine is not None
         self.order, self.segments = sort_into_segments(times)
-        centred = (centred or standardise) and not self.sparse
+        centred = (centred or self.standardise) and not self.sparse
         self.centre, self.scale, self.dead = column_statistics(X, 1.0 / self.n, centred)
         self._constant = intercept or centred
         self.p = self.d + self._constant
         self.units = np.zeros(self.p)
-        self.units[: self.d] = 1.0 if standardise else 1.0 / self.scale**2
+        self.units[: self.d] = 1.0 if self.standardise else 1.0 / self.scale**2
         self.mean, self.spread = np.zeros((self.F, self.d)), np.ones((self.F, self.d))
         self._blocks: dict = {}
-        if standardise:
+        if self.standardise and centred:
+            # A has zeros in the columns that are constant.
+            self.centre = np.where(self.dead, X[0], self.centre)
+        if affine is not None:
+            self.mean = (affine[0] - self.centre) / self.scale
+            self.spread = affine[1] / self.scale
+        elif standardise:
             self._fold_statistics()
 
     def rows(self, index: NDArray, dtype):
@@ -244,7 +263,7 @@ class FoldedDesign:
     def to_original(self, V: NDArray, fold: NDArray) -> tuple[NDArray, NDArray]:
         """Return weights (m, k, d) and intercepts (m, k) in the columns of X."""
         shared = self.to_shared(V, fold)
-        W = shared[..., : self.d] * np.where(self.dead, 0.0, 1.0 / self.scale)
+        W = shared[..., : self.d] / self.scale
         if not self._constant:
             return W, np.zeros(W.shape[:2])
         return W, shared[..., self.d] - W @ self.centre

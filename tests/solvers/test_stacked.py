@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     KFold,
@@ -15,7 +16,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from mlfund._solvers import stacked_descent, stacked_grid, stacked_metrics
 from mlfund._solvers.stacked import solve_grid
@@ -130,6 +131,49 @@ def test_scaler_inside_the_folds_is_a_pipeline(k, intercept, splitter):
             raw = X @ W.T + found.b[f, 0, c]
             expected = np.reshape(pipeline.decision_function(X), raw.shape)
             np.testing.assert_allclose(raw, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("ratio", [0.0, 0.5])
+@pytest.mark.parametrize("scaler", [MinMaxScaler(), MaxAbsScaler(), RobustScaler()])
+def test_given_scales_are_a_pipeline(k, intercept, ratio, scaler):
+    """Also for a constant column, which some scalers leave other than zero."""
+    X, code = data(k=k)
+    X = np.column_stack([X, np.full(len(X), 5.0)])
+    trains = [train for train, _ in StratifiedKFold(3).split(X, code)]
+    fitted = [clone(scaler).fit(X[train]) for train in trains]
+    centre = np.stack([of_fold.inverse_transform(np.zeros((1, 5)))[0] for of_fold in fitted])
+    scale = np.stack([of_fold.inverse_transform(np.ones((1, 5)))[0] for of_fold in fitted])
+    scale -= centre
+    terms = {"intercept": intercept, "ratios": [ratio], "Cs": [0.5, 3.0], "tol": 1e-9}
+    found = fit(X, code, k, trains, affine=(centre, scale), **terms)
+    assert ratio > 0 or found.solver == "stacked"
+    np.testing.assert_allclose(found.scale, scale)
+    for f, train in enumerate(trains):
+        scaled = fitted[f].transform(X)
+        alone = fit(scaled, code, k, [train], **terms)
+        for c in range(2):
+            raw = X @ found.W[f, 0, c].T + found.b[f, 0, c]
+            expected = scaled @ alone.W[0, 0, c].T + alone.b[0, 0, c]
+            np.testing.assert_allclose(raw, expected, atol=1e-5)
+
+
+def test_sparse_rows_take_scales_and_no_centre():
+    X, code = data(200, 3)
+    X[np.abs(X) < 0.5] = 0
+    trains = [train for train, _ in KFold(3).split(X)]
+    scale = np.stack([np.abs(X[train]).max(axis=0) for train in trains])
+    dense = fit(X, code, 2, trains, affine=(np.zeros_like(scale), scale))
+    sparse = fit(sp.csr_array(X), code, 2, trains, affine=(np.zeros_like(scale), scale))
+    np.testing.assert_allclose(sparse.W, dense.W, atol=1e-8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlfund._solvers.stacked.DENSE_ENTRIES", 0)
+        patch.setattr("mlfund._solvers.stacked.DENSE_PART", 1)
+        sparse = fit(sp.csr_array(X), code, 2, trains, affine=(np.zeros_like(scale), scale))
+        np.testing.assert_allclose(sparse.W, dense.W, atol=1e-8)
+        with pytest.raises(ValueError, match="sparse X cannot be centred"):
+            fit(sp.csr_array(X), code, 2, trains, affine=(scale, scale))
 
 
 def test_scaler_with_a_constant_column_and_sparse_rows():
