@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,9 +12,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from mlfund._check import check_positive
 from mlfund._engine.net import StepRule
-from mlfund._engine.rules import adam_epsilon
+from mlfund._engine.rules import adam_epsilon, decoupled_decay
 from mlfund.estimators import _neural_spec
-from mlfund.estimators._neural_spec import optimizer_from, refuse_pair, with_decay
+from mlfund.estimators._neural_spec import optimizer_from, refuse_pair, split_decay
 from mlfund.initializers import Initializer
 from mlfund.nets.activations import Activation
 from mlfund.nets.normalisation import Normalization, get_normalization
@@ -116,14 +117,43 @@ def layer_sizes(hidden_layer_sizes: Any) -> list[int]:
     return [int(size) for size in sizes]
 
 
+@dataclass(frozen=True)
+class StepNumbers:
+    """What makes the steps of an MLP.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        Without decoupled decay.
+    weight_decay : float
+        Strength of the decoupled decay, 0 for none.
+    adam_epsilon : (float, float) or None
+        `epsilon` and `beta_2` where they are to be read as scikit-learn's Adam does.
+    """
+
+    optimizer: Optimizer
+    weight_decay: float
+    adam_epsilon: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, estimator: Any) -> StepNumbers:
+        """Return what `optimizer` or `solver`, and the options beside them, ask for."""
+        named = estimator.optimizer is not None
+        given = estimator.optimizer if named else _solvers_optimizer(estimator)
+        options = _OPTIONS_OF.get(get_optimizer(given).name, ())
+        entry = optimizer_from(estimator, given, options)
+        entry, decay = split_decay(entry, estimator.weight_decay)
+        as_sklearn = not named and estimator.solver == "adam"
+        return cls(entry, decay, (estimator.epsilon, estimator.beta_2) if as_sklearn else None)
+
+
 def optimizer_and_rules(estimator: Any) -> tuple[Optimizer, list[StepRule]]:
     """Return the optimizer that `optimizer` or `solver` chooses, and what it needs a step."""
-    given = _solvers_optimizer(estimator) if estimator.optimizer is None else estimator.optimizer
-    options = _OPTIONS_OF.get(get_optimizer(given).name, ())
-    entry, rules = with_decay(optimizer_from(estimator, given, options), estimator.weight_decay)
-    if estimator.optimizer is None and estimator.solver == "adam":
-        rules.append(adam_epsilon(estimator.epsilon, estimator.beta_2))
-    return entry, rules
+    numbers = StepNumbers.of(estimator)
+    rules = [decoupled_decay(numbers.weight_decay)] if numbers.weight_decay else []
+    if numbers.adam_epsilon is not None:
+        rules.append(adam_epsilon(*numbers.adam_epsilon))
+    return numbers.optimizer, rules
 
 
 def _solvers_optimizer(estimator: Any) -> str:

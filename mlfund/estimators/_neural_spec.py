@@ -140,12 +140,18 @@ def optimizer_from(estimator: Any, given: str | Optimizer, options: Sequence[str
 
 def with_decay(entry: Optimizer, weight_decay: float | None) -> tuple[Optimizer, list[StepRule]]:
     """Return the optimizer without decoupled decay of its own, and the rule that decays."""
+    entry, strength = split_decay(entry, weight_decay)
+    return entry, [decoupled_decay(strength)] if strength else []
+
+
+def split_decay(entry: Optimizer, weight_decay: float | None) -> tuple[Optimizer, float]:
+    """Return the optimizer without decoupled decay of its own, and the strength of all decay."""
     if entry.decoupled:
         # torch would shrink the biases too; here decay, like alpha, is for weights only.
         own = getattr(entry, "weight_decay", 0.0)
         weight_decay = own if weight_decay is None else weight_decay
         entry = entry.with_options(weight_decay=0.0)
-    return entry, [decoupled_decay(weight_decay)] if weight_decay else []
+    return entry, weight_decay or 0.0
 
 
 def schedule_of(estimator: Any) -> Schedule | None:

@@ -51,13 +51,18 @@ class Pace:
         if estimator.batch_size == "fit_device":
             batch_size = largest_batch_size(module, objective, rows)
         else:
-            batch_size = _batch_size(estimator.batch_size, len(rows))
+            batch_size = rows_of_batch(estimator.batch_size, len(rows))
+        return cls.with_batches(estimator, len(rows), batch_size)
+
+    @classmethod
+    def with_batches(cls, estimator: Any, n_rows: int, batch_size: int) -> Pace:
+        """Return the pace that an estimator's parameters ask for with such batches."""
         batches = estimator.accumulation_steps or 1
         lr = estimator.learning_rate_init
         if estimator.lr_scaling is not None:
             base = estimator.base_batch_size or DEFAULT_BATCH_SIZE
             lr *= _SCALINGS[estimator.lr_scaling](batch_size * batches / base)
-        return cls(len(rows), batch_size, batches, lr)
+        return cls(n_rows, batch_size, batches, lr)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -95,7 +100,8 @@ def penalty_of(estimator: Any) -> Penalty | None:
     return get_penalty("elasticnet", alpha=alpha, l1_ratio=float(l1_ratio))
 
 
-def _batch_size(batch_size: Any, n: int) -> int:
+def rows_of_batch(batch_size: Any, n: int) -> int:
+    """Return the rows of a batch that `batch_size` asks for on so many; warn where it clips."""
     if batch_size == "auto":
         return min(DEFAULT_BATCH_SIZE, n)
     if batch_size > n:

@@ -231,12 +231,9 @@ def _learning_rate_callbacks(estimator: Any, progress: Progress, lr: float) -> l
 
 def _plateau(estimator: Any, progress: Progress) -> StopOnPlateau:
     on_score = estimator.early_stopping
-    schedule = schedule_of(estimator)
-    # An adaptive schedule decides itself when the training loss is flat for good.
-    patient = schedule is not None and schedule.adaptive and not on_score
     return StopOnPlateau(
         tol=estimator.tol,
-        patience=math.inf if patient else estimator.n_iter_no_change,
+        patience=patience_of(estimator),
         on_score=on_score,
         best=progress.best_score if on_score else progress.best_loss,
         stale=progress.stale,
@@ -244,17 +241,30 @@ def _plateau(estimator: Any, progress: Progress) -> StopOnPlateau:
     )
 
 
+def patience_of(estimator: Any) -> float:
+    """Return how many epochs in a row may be stale."""
+    schedule = schedule_of(estimator)
+    # An adaptive schedule decides itself when the training loss is flat for good.
+    patient = schedule is not None and schedule.adaptive and not estimator.early_stopping
+    return math.inf if patient else estimator.n_iter_no_change
+
+
 def _report_end(estimator: Any, engine: Engine) -> None:
     """Say why a training ended: in words if it is `verbose`, a warning if epochs ran out."""
     if engine.stop_reason_ is None:
         warnings.warn(
-            f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
-            "optimization hasn't converged yet.",
-            ConvergenceWarning,
-            stacklevel=stacklevel_outside(),
+            out_of_epochs(estimator.max_iter), ConvergenceWarning, stacklevel=stacklevel_outside()
         )
     elif estimator.verbose:
         sys.stdout.write(f"{engine.stop_reason_} Stopping.\n")
+
+
+def out_of_epochs(max_iter: int) -> str:
+    """Return the warning of a training that its stopping rule did not end."""
+    return (
+        f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the "
+        "optimization hasn't converged yet."
+    )
 
 
 def _row(epoch: Any) -> dict[str, float]:
