@@ -16,6 +16,7 @@ tensor([[0.9500],
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -50,7 +51,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Augmentation(Entry):
+class Augmentation(Entry, ABC):
     """A random change of the rows of a batch; subclasses say which.
 
     Attributes
@@ -66,6 +67,7 @@ class Augmentation(Entry):
     softens: ClassVar[bool] = False
     changes_X: ClassVar[bool] = True
 
+    @abstractmethod
     def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
         """Return new rows of the same shapes.
 
@@ -78,7 +80,6 @@ class Augmentation(Entry):
         target : str
             The kind of target, as `mlfund.losses.Loss` declares it.
         """
-        raise NotImplementedError
 
 
 def _place(X: Tensor, generator: torch.Generator | None) -> torch.device:

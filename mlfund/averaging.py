@@ -11,6 +11,7 @@ EMA(decay=0.99)
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +20,7 @@ from mlfund._entries import Entry, resolve
 
 
 @dataclass(frozen=True)
-class Averaging(Entry):
+class Averaging(Entry, ABC):
     """Which weights of a training are averaged, and how; subclasses say so.
 
     The average is what is evaluated on validation data and what a training ends with;
@@ -39,9 +40,9 @@ class Averaging(Entry):
         """Return the epoch, counted from 1, that is the first to be averaged."""
         return 1
 
+    @abstractmethod
     def share(self, n: int) -> float:
         """Return the share in (0, 1] of the newest weights after `n` others have joined."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -47,7 +48,7 @@ AnyActivation = str | ActivationLike
 
 
 @dataclass(frozen=True)
-class Initializer(Entry):
+class Initializer(Entry, ABC):
     """A rule for the first weights and biases of a layer; subclasses say which.
 
     Attributes
@@ -93,10 +94,11 @@ class Initializer(Entry):
         if bias is not None:
             self._fill_bias(bias, weight, generator, activation)
 
+    @abstractmethod
     def _fill(
         self, weight: Tensor, generator: torch.Generator | None, activation: AnyActivation
     ) -> None:
-        raise NotImplementedError
+        """Fill the weights."""
 
     def _fill_bias(
         self,

@@ -7,6 +7,7 @@ given to `fit`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ _TREES_WITHOUT_STOPPING = 100
 Self = TypeVar("Self", bound="_BoostedTrees")
 
 
-class _BoostedTrees(VersionStamped, BaseEstimator):
+class _BoostedTrees(VersionStamped, BaseEstimator, ABC):
     """What classification and regression share."""
 
     _task: str
@@ -97,8 +98,9 @@ class _BoostedTrees(VersionStamped, BaseEstimator):
         check_positive("learning_rate", self.learning_rate)
         check_fraction("validation_fraction", self.validation_fraction)
 
+    @abstractmethod
     def _check_target(self, y: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-        raise NotImplementedError
+        """Return y as numbers, and the parameters of XGBoost that belong to it."""
 
     def _read(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return the table as float32, the precision of XGBoost's histograms; codes for levels."""

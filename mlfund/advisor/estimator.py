@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from html import escape
 from typing import Any, TypeVar
@@ -26,7 +27,7 @@ from mlfund.advisor.rules import number
 Self = TypeVar("Self", bound="_Advisor")
 
 
-class _Advisor(BaseEstimator):
+class _Advisor(BaseEstimator, ABC):
     """What classification and regression share."""
 
     _task: str
@@ -107,8 +108,9 @@ class _Advisor(BaseEstimator):
             raise ValueError(f"isolate must be True, False or 'auto'; got {self.isolate!r}.")
         return self.isolate
 
+    @abstractmethod
     def _check_target(self, y: Any) -> np.ndarray:
-        raise NotImplementedError
+        """Return y as an array, checked for the task."""
 
     def _read(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """Return the rows as a table; an array gets the column names x0, x1, ..."""

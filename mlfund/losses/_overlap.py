@@ -18,6 +18,7 @@ soft labels, NeurIPS, arXiv 2302.05666.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -31,7 +32,7 @@ from mlfund.losses._classification import softmax
 
 
 @dataclass(frozen=True)
-class _Overlap(Loss):
+class _Overlap(Loss, ABC):
     """One minus an overlap of the batch, averaged over classes; subclasses say which."""
 
     soft_targets: ClassVar[bool] = True
@@ -69,9 +70,9 @@ class _Overlap(Loss):
             y = F.one_hot(y, raw.shape[-1]).to(raw.dtype)
         return link(raw), y
 
+    @abstractmethod
     def _of_shares(self, predicted: Tensor, true: Tensor, apart: Tensor) -> Tensor:
         """Return the loss of each class from shares of the rows: p, y and abs(p - y)."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ tensor([-0.2000,  3.0000])
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,7 +33,7 @@ SELU_SCALE = 1.0507009873554805
 
 
 @dataclass(frozen=True)
-class Activation(Entry):
+class Activation(Entry, ABC):
     """One elementwise activation function; subclasses say which.
 
     A subclass of your own defines `forward` and `numpy_`; the backward pass is then
@@ -61,6 +62,7 @@ class Activation(Entry):
         """
         return gain_of_function(self.numpy_)
 
+    @abstractmethod
     def forward(self, z: Tensor, slope: Tensor | None = None) -> Tensor:
         """Return the function of `z`, differentiable, of its shape.
 
@@ -70,7 +72,6 @@ class Activation(Entry):
         slope : Tensor of shape (units,), optional
             The slopes of a `learned` function.
         """
-        raise NotImplementedError
 
     def forward_(self, z: Tensor) -> Tensor:
         """Overwrite `z` with the function of it, outside autograd; return `z`."""
@@ -95,9 +96,9 @@ class Activation(Entry):
             value = self.forward(z)
         delta.copy_(torch.autograd.grad(value, z, delta)[0])
 
+    @abstractmethod
     def numpy_(self, z: np.ndarray, slope: np.ndarray | None = None) -> None:
         """Overwrite the numpy array `z`, float32 or float64, with the function of it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ tensor([[-1.2200,  0.0000,  1.2200]])
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -45,7 +46,7 @@ State = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Normalization(Entry):
+class Normalization(Entry, ABC):
     """One way to normalise hidden units; subclasses say which.
 
     Attributes
@@ -59,6 +60,7 @@ class Normalization(Entry):
 
     over_rows: ClassVar[bool] = False
 
+    @abstractmethod
     def module(self, n_units: int, dtype: torch.dtype | None = None) -> nn.Module | None:
         """Return the torch module for a layer of `n_units`, None for no normalisation.
 
@@ -68,8 +70,8 @@ class Normalization(Entry):
         dtype : torch.dtype, optional
             Of its parameters; torch's default when None.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def numpy(self, z: np.ndarray, state: State) -> np.ndarray:
         """Return `z`, shape (n, units), normalised as in prediction; may overwrite it.
 
@@ -80,7 +82,6 @@ class Normalization(Entry):
             What `mlfund.nets.norm_layers.arrays_of` tells of the trained module: scale
             and shift, and the mean and variance of "batch".
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
