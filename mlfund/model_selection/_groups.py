@@ -1,0 +1,178 @@
+"""Which candidates are trained as stacks, and their training and scoring."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.utils.validation import _num_samples
+
+from mlfund.model_selection._contract import Family, TrainedModels
+from mlfund.model_selection._families import UnstackableError, family_of
+from mlfund.model_selection._plain_rows import (
+    FailedRows,
+    Prefix,
+    PreparedRows,
+    prepare_rows,
+    score_models,
+    split_estimator,
+)
+from mlfund.model_selection._search_task import (
+    Evaluated,
+    Refused,
+    SearchTask,
+    failed_result,
+)
+
+
+@dataclass(frozen=True)
+class Stackable:
+    """A candidate of a family, taken apart."""
+
+    number: int
+    estimator: Any
+    prefix: Prefix
+    family: Family
+
+
+def train_stacks(
+    task: SearchTask,
+    estimators: Sequence[Any],
+    pending: Sequence[Collection[int]],
+    *,
+    memory_limit: int | None,
+    report: Callable[[int, int], None],
+) -> Iterator[Evaluated | Refused]:
+    """Train and score all candidates that can be stacked, and say why others cannot.
+
+    Parameters
+    ----------
+    estimators : sequence of unfitted estimators
+        One a candidate.
+    pending : sequence of collections of int
+        Numbers of the splits each candidate is still to be fitted on.
+
+    Yields
+    ------
+    Evaluated or Refused
+        Exactly one for each pending pair of candidate and split, in any order.
+    """
+    shelves: dict[Hashable, list[Stackable]] = defaultdict(list)
+    for number, estimator in enumerate(estimators):
+        splits = tuple(sorted(pending[number]))
+        if not splits:
+            continue
+        prefix = split_estimator(estimator)
+        family = family_of(prefix.final)
+        reason = _refusal(task, estimator, prefix, family)
+        if reason is not None:
+            yield Refused(number, splits, reason)
+        else:
+            shelf = (prefix.key, family.takes_affine, splits)
+            shelves[shelf].append(Stackable(number, estimator, prefix, family))
+    for (_, takes_affine, splits), shelf in shelves.items():
+        for rows in _prepared(task, shelf[0].prefix, splits, takes_affine):
+            if isinstance(rows, FailedRows):
+                reason = f"the steps in front could not be fitted: {rows.error}"
+                yield from (Refused(member.number, rows.numbers, reason) for member in shelf)
+            else:
+                yield from _train_on(rows, shelf, task, memory_limit, report)
+
+
+def _refusal(task: SearchTask, estimator: Any, prefix: Prefix, family: Family | None) -> str | None:
+    """Return why a candidate cannot be stacked on any rows."""
+    if family is None:
+        return f"{type(prefix.final).__name__} is never stacked"
+    if prefix.refusal is not None:
+        return prefix.refusal
+    if task.y is None:
+        return "there is no y"
+    if any(getattr(part, "_skl_callbacks", None) for part in (estimator, prefix.final)):
+        return "the estimator has callbacks of its own"
+    return None
+
+
+def _prepared(
+    task: SearchTask, prefix: Prefix, splits: Sequence[int], takes_affine: bool
+) -> Iterator[PreparedRows | FailedRows]:
+    """Yield the rows behind a prefix; their numbers are those of the task."""
+    for rows in prepare_rows(
+        prefix,
+        task.X,
+        task.y,
+        [task.splits[split] for split in splits],
+        task.fit_params,
+        takes_affine=takes_affine,
+        train_scores=task.return_train_score,
+        numbers=splits,
+    ):
+        yield rows
+
+
+def _train_on(
+    rows: PreparedRows,
+    shelf: Iterable[Stackable],
+    task: SearchTask,
+    memory_limit: int | None,
+    report: Callable[[int, int], None],
+) -> Iterator[Evaluated | Refused]:
+    """Train all groups of candidates that share the same rows."""
+    groups: dict[Hashable, list[Stackable]] = defaultdict(list)
+    for member in shelf:
+        reason = member.family.refusal(member.prefix.final, rows)
+        if reason is not None:
+            yield Refused(member.number, rows.numbers, reason)
+        else:
+            key = (type(member.family), member.family.group_key(member.prefix.final))
+            groups[key].append(member)
+    n_members = sum(map(len, groups.values()))
+    for group in groups.values():
+        finals = [member.prefix.final for member in group]
+        try:
+            for models in group[0].family.train(
+                finals, rows, memory_limit=memory_limit, report=report
+            ):
+                yield from _score(models, rows, group, task, rows.seconds / n_members)
+        except UnstackableError as refusal:
+            for member in group:
+                yield Refused(member.number, rows.numbers, str(refusal))
+
+
+def _score(
+    models: TrainedModels,
+    rows: PreparedRows,
+    group: Sequence[Stackable],
+    task: SearchTask,
+    seconds_before: float,
+) -> Iterator[Evaluated]:
+    """Score the models of one split; the time of their training is shared equally."""
+    members = [group[position] for position in models.candidates]
+    for message in models.warnings:
+        warnings.warn(message.message, message.category, stacklevel=2)
+    scored = score_models(
+        models,
+        rows,
+        [member.estimator for member in members],
+        X=task.X,
+        y=task.y,
+        scorer=task.scorer,
+        score_params=task.score_params,
+        return_train_score=task.return_train_score,
+        error_score=task.error_score,
+    )
+    n_test_rows = _num_samples(task.splits[models.split][1])
+    for position, (member, scores) in enumerate(zip(members, scored, strict=True)):
+        if scores is None:
+            result = failed_result(task, models.failures[position])
+        else:
+            result = {"fit_error": None, **scores}
+        result |= {
+            "fit_time": seconds_before + models.seconds / len(members),
+            "n_test_samples": n_test_rows,
+            "batched": True,
+            "reason": None,
+        }
+        yield Evaluated(member.number, models.split, result)

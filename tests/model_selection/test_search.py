@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning
+from sklearn.linear_model import Ridge
+from sklearn.metrics import make_scorer, mean_absolute_error
+from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV
+
+from mlfund.model_selection import _families
+from mlfund.model_selection.search import BatchedGridSearchCV, BatchedRandomizedSearchCV
+from tests.model_selection import means
+from tests.model_selection.means import MeanFamily, ShrunkenMean
+
+TIMES = ("mean_fit_time", "std_fit_time", "mean_score_time", "std_score_time")
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3))
+Y = X @ [1.0, -2.0, 0.5] + RNG.normal(size=60) + 3
+WEIGHTS = RNG.uniform(0.5, 2, size=60)
+
+
+@pytest.fixture
+def family(monkeypatch):
+    monkeypatch.setitem(_families.FAMILIES, f"{means.__name__}.ShrunkenMean", means.__name__)
+    monkeypatch.setattr(means, "FAMILY", MeanFamily())
+    return means.FAMILY
+
+
+def assert_same_table(ours, theirs):
+    assert set(ours) == {*theirs, "batched"}
+    for name in set(theirs) - set(TIMES):
+        if name.startswith("param"):
+            assert list(ours[name]) == list(theirs[name]), name
+        else:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12, err_msg=name)
+
+
+GRID = {"shrinkage": [0.0, 0.3, 0.9], "group": ["a", "b"]}
+
+
+@pytest.mark.parametrize("scoring", [None, "r2", ["r2", "neg_mean_absolute_error"]])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_stacked_candidates_have_the_scores_of_single_fits(family, scoring, weights):
+    settings = {
+        "scoring": scoring,
+        "refit": "r2" if isinstance(scoring, list) else True,
+        "return_train_score": True,
+        "cv": KFold(4, shuffle=True, random_state=1),
+    }
+
+    ours = BatchedGridSearchCV(ShrunkenMean(), GRID, **settings).fit(X, Y, sample_weight=weights)
+    theirs = GridSearchCV(ShrunkenMean(), GRID, **settings).fit(X, Y, sample_weight=weights)
+
+    assert_same_table(ours.cv_results_, theirs.cv_results_)
+    assert ours.best_params_ == theirs.best_params_
+    assert ours.best_score_ == pytest.approx(theirs.best_score_)
+    assert ours.best_estimator_.mean_ == theirs.best_estimator_.mean_
+    assert ours.cv_results_["batched"].all()
+    assert ours.batched_reasons_ == {}
+    assert family.trained == [(3, (0, 1, 2, 3)), (3, (0, 1, 2, 3))]
+
+
+def test_fit_time_is_the_time_of_the_group_shared_equally(family):
+    search = BatchedGridSearchCV(ShrunkenMean(), GRID).fit(X, Y)
+
+    np.testing.assert_allclose(search.cv_results_["mean_fit_time"], 0.5)
+    assert (search.cv_results_["std_fit_time"] == 0).all()
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_others_are_fitted_one_by_one_in_the_same_table(family, n_jobs):
+    grid = {"trouble": [None, "refuses"], "shrinkage": [0.0, 0.1]}
+
+    ours = BatchedGridSearchCV(ShrunkenMean(), grid, n_jobs=n_jobs).fit(X, Y)
+    theirs = GridSearchCV(ShrunkenMean(), grid).fit(X, Y)
+
+    assert_same_table(ours.cv_results_, theirs.cv_results_)
+    # ParameterGrid varies the last name fastest, names sorted
+    assert list(ours.cv_results_["batched"]) == [True, False, True, False]
+    assert ours.batched_reasons_ == {"this mean refuses": 2}
+
+
+def test_data_that_cannot_be_stacked_goes_one_by_one(family):
+    grid = [{"trouble": ["bad data"], "group": ["b"]}, {"shrinkage": [0.0, 0.5]}]
+
+    search = BatchedGridSearchCV(ShrunkenMean(), grid).fit(X, Y)
+
+    assert list(search.cv_results_["batched"]) == [False, True, True]
+    assert search.batched_reasons_ == {"these data cannot be stacked": 1}
+
+
+def test_foreign_estimators_are_fitted_one_by_one():
+    grid = {"alpha": [0.1, 1.0]}
+
+    ours = BatchedGridSearchCV(Ridge(), grid).fit(X, Y)
+
+    assert_same_table(ours.cv_results_, GridSearchCV(Ridge(), grid).fit(X, Y).cv_results_)
+    assert ours.batched_reasons_ == {"Ridge is never stacked": 2}
+
+
+class Subclass(ShrunkenMean):
+    """It might train otherwise."""
+
+
+def test_a_subclass_is_not_taken_for_its_base(family):
+    search = BatchedGridSearchCV(Subclass(), GRID).fit(X, Y)
+
+    assert not search.cv_results_["batched"].any()
+
+
+def test_failed_models_get_the_error_score(family):
+    grid = {"trouble": [None, "fails"]}
+
+    with (
+        pytest.warns(FitFailedWarning, match="5 fits failed out of a total of 10"),
+        pytest.warns(UserWarning, match="non-finite"),
+    ):
+        search = BatchedGridSearchCV(ShrunkenMean(), grid).fit(X, Y)
+
+    assert list(np.isnan(search.cv_results_["mean_test_score"])) == [False, True]
+    assert search.best_index_ == 0
+
+
+def test_error_score_raise_raises_what_the_fit_raises(family):
+    search = BatchedGridSearchCV(ShrunkenMean(), {"trouble": ["fails"]}, error_score="raise")
+
+    with pytest.raises(ValueError, match="this mean fails"):
+        search.fit(X, Y)
+
+
+def test_all_fits_failing_is_an_error(family):
+    search = BatchedGridSearchCV(ShrunkenMean(), {"trouble": ["fails"]})
+
+    with pytest.raises(ValueError, match="All the 5 fits failed"):
+        search.fit(X, Y)
+
+
+def test_warnings_of_stacked_fits_reach_the_user(family):
+    search = BatchedGridSearchCV(ShrunkenMean(), {"trouble": ["warns"]}, refit=False)
+
+    with pytest.warns(UserWarning, match="this mean warns"):
+        search.fit(X, Y)
+
+
+def test_random_search_draws_what_scikit_learn_draws(family):
+    settings = {"n_iter": 4, "random_state": 3}
+
+    ours = BatchedRandomizedSearchCV(ShrunkenMean(), GRID, **settings).fit(X, Y)
+    theirs = RandomizedSearchCV(ShrunkenMean(), GRID, **settings).fit(X, Y)
+
+    assert_same_table(ours.cv_results_, theirs.cv_results_)
+    assert ours.cv_results_["batched"].all()
+
+
+def test_a_callable_scorer_with_several_scores(family):
+    def scores(estimator, X, y):
+        error = mean_absolute_error(y, estimator.predict(X))
+        return {"error": -error, "bias": float(np.mean(estimator.predict(X) - y))}
+
+    settings = {"scoring": scores, "refit": "error"}
+
+    ours = BatchedGridSearchCV(ShrunkenMean(), GRID, **settings).fit(X, Y)
+    theirs = GridSearchCV(ShrunkenMean(), GRID, **settings).fit(X, Y)
+
+    assert ours.multimetric_
+    assert_same_table(ours.cv_results_, theirs.cv_results_)
+
+
+def test_clone_keeps_every_parameter():
+    search = BatchedGridSearchCV(ShrunkenMean(), GRID, scoring=make_scorer(mean_absolute_error))
+
+    assert clone(search).get_params().keys() == search.get_params().keys()
