@@ -74,9 +74,12 @@ def refuse_class(concept: str, value: object) -> None:
 
 def _fits(value: object, table: Mapping[str, E]) -> bool:
     """Say whether `value` is an entry of the same kind as those of the table."""
-    # The kind (Loss, Penalty ...) is the class directly below Entry.
-    kinds = {type(entry).__mro__[-3] for entry in table.values()}
-    return any(isinstance(value, kind) for kind in kinds)
+    return any(isinstance(value, _kind(entry)) for entry in table.values())
+
+
+def _kind(entry: Entry) -> type:
+    """Return the class directly below Entry: Loss, Penalty ..."""
+    return next(kind for kind in type(entry).__mro__ if Entry in kind.__bases__)
 
 
 def _refuse_option(concept: str, entry: Entry, option: str) -> None:
