@@ -74,6 +74,8 @@ class TrainedModels(Protocol):
         Wall time spent on these models, to be shared equally among them.
     classes : ndarray or None
         Labels in the order of the scores; None for regressors.
+    default_metric : callable or None
+        The metric of scikit-learn that the estimators' own `score` computes, if it is one.
     """
 
     split: int
@@ -82,9 +84,16 @@ class TrainedModels(Protocol):
     warnings: Sequence[Any]
     seconds: float
     classes: NDArray[Any] | None
+    default_metric: Any
 
-    def raw(self, rows: NDArray[np.intp]) -> NDArray[Any]:
-        """Return raw scores (before the link) of rows of X for all models, (m, r, k)."""
+    def raw(self, rows: NDArray[np.intp], models: slice = ...) -> NDArray[Any]:
+        """Return raw scores (before the link) of rows of X for some models, (m', r, k).
+
+        Scores of all models at once may need more memory than X.
+        """
+
+    def codes(self, raw: NDArray[Any]) -> NDArray[np.intp]:
+        """Return numbers of classes, (m, r), of classifiers; 0/1 indicators of labels."""
 
     def predict_proba(self, raw: NDArray[Any]) -> NDArray[Any] | None:
         """Return class probabilities of raw scores, (m, r, n_classes); None without a link."""
@@ -93,7 +102,7 @@ class TrainedModels(Protocol):
         """Return labels or values of raw scores, (m, r) or (m, r, n_outputs)."""
 
     def estimator(self, position: int) -> Any:
-        """Return one model as an estimator that is fitted as far as scorers look."""
+        """Return one model as the fitted final estimator."""
 
 
 class Family(Protocol):
