@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from mlfund._files import fingerprint
 
 # How often a checkpoint is written when `checkpoint_every` does not say.
 DEFAULT_INTERVAL = "1min"
-# Parameters that say what is told and kept of a training, not what it does.
+# Parameters that say what is told and kept of a training, not what it does,
+TOLD = ("checkpoint_dir", "checkpoint_every", "verbose")
 # and what is in the rows already.
-NOT_PART = ("checkpoint_dir", "checkpoint_every", "verbose", "validation_split")
+NOT_PART = (*TOLD, "validation_split")
 
 
 class FitTask:
@@ -153,8 +154,14 @@ def check_checkpoints(estimator: Any, *, incremental: bool) -> None:
     checkpoints(estimator)
 
 
-def identity_of(estimator: Any) -> dict[str, Any]:
+def identity_of(estimator: Any, without: Sequence[str] = NOT_PART) -> dict[str, Any]:
     """Return what tells the training of this estimator from others: class and parameters.
+
+    Parameters
+    ----------
+    estimator : estimator
+    without : sequence of str
+        Parameters that do not count.
 
     Raises
     ------
@@ -163,35 +170,41 @@ def identity_of(estimator: Any) -> dict[str, Any]:
     """
     parameters = {}
     for name, value in estimator.get_params(deep=False).items():
-        if name in NOT_PART:
+        if name in without:
             continue
         try:
-            parameters[name] = _contents(value)
+            parameters[name] = contents_of(value)
         except TypeError as error:
             raise ValueError(
                 f"checkpoint_dir needs parameters that are the same in another process, and "
                 f"{name}={value!r} is not: {error}"
             ) from error
     kind = type(estimator)
-    return {"estimator": f"{kind.__module__}.{kind.__qualname__}", "parameters": parameters}
+    identity = {"estimator": f"{kind.__module__}.{kind.__qualname__}", "parameters": parameters}
+    source = source_of(kind)
+    return identity if source is None else {**identity, "source": source}
 
 
-def _contents(value: Any) -> Any:
+def contents_of(value: Any) -> Any:
     """Return a parameter as `fingerprint` takes it, with the source of the user's code.
 
     Raises
     ------
     TypeError
         If that cannot be done.
+    ValueError
+        If it cannot for a parameter of an estimator.
     """
     if isinstance(value, torch.device | torch.dtype):
         return str(value)
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return identity_of(value, TOLD)
     if isinstance(value, list | tuple):
-        return [_contents(item) for item in value]
+        return [contents_of(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: _contents(item) for key, item in value.items()}
+        return {key: contents_of(item) for key, item in value.items()}
     if isinstance(value, functools.partial):
-        return [_contents(part) for part in (value.func, value.args, value.keywords)]
+        return [contents_of(part) for part in (value.func, value.args, value.keywords)]
     source = source_of(value if hasattr(value, "__qualname__") else type(value))
     try:
         fingerprint(value)
@@ -199,6 +212,6 @@ def _contents(value: Any) -> Any:
         # Scorers and splitters, for instance: they are their class and their attributes.
         if not hasattr(value, "__dict__") or hasattr(value, "__qualname__"):
             raise
-        attributes = {name: _contents(item) for name, item in vars(value).items()}
+        attributes = {name: contents_of(item) for name, item in vars(value).items()}
         return [type(value), attributes, source]
     return value if source is None else [value, source]
