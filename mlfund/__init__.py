@@ -14,6 +14,10 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "AdvisorClassifier": "mlfund.advisor",
     "AdvisorRegressor": "mlfund.advisor",
+    "BatchedGridSearchCV": "mlfund.model_selection.search",
+    "BatchedHalvingGridSearchCV": "mlfund.model_selection.halving",
+    "BatchedHalvingRandomSearchCV": "mlfund.model_selection.halving",
+    "BatchedRandomizedSearchCV": "mlfund.model_selection.search",
     "LinearRegressor": "mlfund.estimators.linear_regressor",
     "LogisticRegression": "mlfund.estimators.linear",
     "LogisticRegressionCV": "mlfund.estimators.linear_cv",
@@ -35,6 +39,10 @@ _HOME_OF = {
 __all__ = [
     "AdvisorClassifier",
     "AdvisorRegressor",
+    "BatchedGridSearchCV",
+    "BatchedHalvingGridSearchCV",
+    "BatchedHalvingRandomSearchCV",
+    "BatchedRandomizedSearchCV",
     "LinearRegressor",
     "LogisticRegression",
     "LogisticRegressionCV",

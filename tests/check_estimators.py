@@ -27,8 +27,17 @@ def linear_function(x, slopes=NO_SLOPES, offset=0.0):
     return columns @ slopes[: columns.shape[1]] + offset
 
 
-# Arguments of estimators that cannot be made without.
+SEARCH = {"estimator": mlfund.LogisticRegression(), "cv": 2, "error_score": "raise"}
+GRID = {**SEARCH, "param_grid": {"C": [0.1, 1.0]}}
+DRAWN = {**SEARCH, "param_distributions": {"C": [0.1, 1.0]}, "random_state": 0}
+
+# Arguments of estimators that cannot be made without. The first round of a halving gets as few
+# rows as still hold two of every class of the checks.
 ARGUMENTS = {
+    "BatchedGridSearchCV": GRID,
+    "BatchedHalvingGridSearchCV": {**GRID, "min_resources": 8, "random_state": 0},
+    "BatchedHalvingRandomSearchCV": {**DRAWN, "min_resources": 8, "n_candidates": 2},
+    "BatchedRandomizedSearchCV": {**DRAWN, "n_iter": 2},
     "NeuralClassifier": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "NeuralRegressor": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "ParametricRegressor": {"function": linear_function},
@@ -76,7 +85,7 @@ def main(names):
         counts = Counter(result["status"] for result in results)
         n_failed += counts["failed"]
         print(
-            f"{name:22} {len(results):3d} checks: {counts['passed']:3d} passed, "
+            f"{name:28} {len(results):3d} checks: {counts['passed']:3d} passed, "
             f"{counts['failed']} failed, {counts['xfail']} expected failures, "
             f"{counts['skipped']} skipped",
             flush=True,

@@ -24,6 +24,10 @@ def test_public_names_are_pinned():
     assert mlfund.__all__ == [
         "AdvisorClassifier",
         "AdvisorRegressor",
+        "BatchedGridSearchCV",
+        "BatchedHalvingGridSearchCV",
+        "BatchedHalvingRandomSearchCV",
+        "BatchedRandomizedSearchCV",
         "LinearRegressor",
         "LogisticRegression",
         "LogisticRegressionCV",

@@ -45,7 +45,7 @@ def train_stacks(
     *,
     memory_limit: int | None,
     report: Callable[[int, int], None],
-) -> Iterator[Evaluated | Refused]:
+) -> Iterator[list[Evaluated] | Refused]:
     """Train and score all candidates that can be stacked, and say why others cannot.
 
     Parameters
@@ -57,8 +57,9 @@ def train_stacks(
 
     Yields
     ------
-    Evaluated or Refused
-        Exactly one for each pending pair of candidate and split, in any order.
+    list of Evaluated, or Refused
+        Each pending pair of candidate and split is in exactly one, in any order. A list holds
+        what was trained together on one split.
     """
     shelves: dict[Hashable, list[Stackable]] = defaultdict(list)
     for number, estimator in enumerate(estimators):
@@ -99,7 +100,7 @@ def _prepared(
     task: SearchTask, prefix: Prefix, splits: Sequence[int], takes_affine: bool
 ) -> Iterator[PreparedRows | FailedRows]:
     """Yield the rows behind a prefix; their numbers are those of the task."""
-    for rows in prepare_rows(
+    return prepare_rows(
         prefix,
         task.X,
         task.y,
@@ -108,8 +109,7 @@ def _prepared(
         takes_affine=takes_affine,
         train_scores=task.return_train_score,
         numbers=splits,
-    ):
-        yield rows
+    )
 
 
 def _train_on(
@@ -118,7 +118,7 @@ def _train_on(
     task: SearchTask,
     memory_limit: int | None,
     report: Callable[[int, int], None],
-) -> Iterator[Evaluated | Refused]:
+) -> Iterator[list[Evaluated] | Refused]:
     """Train all groups of candidates that share the same rows."""
     groups: dict[Hashable, list[Stackable]] = defaultdict(list)
     for member in shelf:
@@ -135,7 +135,7 @@ def _train_on(
             for models in group[0].family.train(
                 finals, rows, memory_limit=memory_limit, report=report
             ):
-                yield from _score(models, rows, group, task, rows.seconds / n_members)
+                yield _score(models, rows, group, task, rows.seconds / n_members)
         except UnstackableError as refusal:
             for member in group:
                 yield Refused(member.number, rows.numbers, str(refusal))
@@ -147,7 +147,7 @@ def _score(
     group: Sequence[Stackable],
     task: SearchTask,
     seconds_before: float,
-) -> Iterator[Evaluated]:
+) -> list[Evaluated]:
     """Score the models of one split; the time of their training is shared equally."""
     members = [group[position] for position in models.candidates]
     for message in models.warnings:
@@ -163,16 +163,23 @@ def _score(
         return_train_score=task.return_train_score,
         error_score=task.error_score,
     )
-    n_test_rows = _num_samples(task.splits[models.split][1])
+    shared = {
+        "fit_time": seconds_before + models.seconds / len(members),
+        "n_test_samples": _num_samples(task.splits[models.split][1]),
+        "batched": True,
+        "reason": None,
+    }
+    evaluated = []
     for position, (member, scores) in enumerate(zip(members, scored, strict=True)):
         if scores is None:
             result = failed_result(task, models.failures[position])
         else:
             result = {"fit_error": None, **scores}
-        result |= {
-            "fit_time": seconds_before + models.seconds / len(members),
-            "n_test_samples": n_test_rows,
-            "batched": True,
-            "reason": None,
-        }
-        yield Evaluated(member.number, models.split, result)
+            if task.return_estimator:
+                result["estimator"] = rows.pipeline(
+                    member.estimator,
+                    rows.numbers.index(models.split),
+                    models.estimator(position),
+                )
+        evaluated.append(Evaluated(member.number, models.split, result | shared))
+    return evaluated

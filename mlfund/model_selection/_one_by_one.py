@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sklearn.base import clone
@@ -17,13 +17,25 @@ def fit_one_by_one(
     candidates: Sequence[Mapping[str, Any]],
     pairs: Sequence[tuple[int, int]],
     *,
-    reason_of: Callable[[int, int], str],
-    context_of: Callable[[int, int], Any],
+    reasons: Mapping[tuple[int, int], str],
+    contexts: Mapping[tuple[int, int], Any],
     caller: Any,
-) -> Iterator[Evaluated]:
+) -> Iterator[list[Evaluated]]:
     """Fit pairs of candidate and split through joblib, and yield them as they are done.
 
-    `caller` is the search, whose `n_jobs`, `pre_dispatch` and `verbose` hold.
+    Parameters
+    ----------
+    task : SearchTask
+    candidates : sequence of dict
+        Parameters of all candidates.
+    pairs : sequence of (int, int)
+        Numbers of candidate and split.
+    reasons : mapping
+        Why each pair is not stacked.
+    contexts : mapping
+        Of the callbacks for each pair; its values may be None.
+    caller : estimator
+        The search: `n_jobs`, `pre_dispatch` and `verbose` hold.
     """
     # "generator": what is finished can be stored before the rest is
     parallel = Parallel(
@@ -44,15 +56,16 @@ def fit_one_by_one(
             return_train_score=task.return_train_score,
             return_n_test_samples=True,
             return_times=True,
+            return_estimator=task.return_estimator,
             error_score=task.error_score,
             verbose=caller.verbose,
             split_progress=(split, len(task.splits)),
             candidate_progress=(candidate, len(candidates)),
             caller=caller,
-            callback_ctx=context_of(candidate, split),
+            callback_ctx=contexts[candidate, split],
         )
         for candidate, split in pairs
     ]
     for (candidate, split), result in zip(pairs, parallel(calls), strict=True):
-        result |= {"batched": False, "reason": reason_of(candidate, split)}
-        yield Evaluated(candidate, split, result)
+        result |= {"batched": False, "reason": reasons[candidate, split]}
+        yield [Evaluated(candidate, split, result)]

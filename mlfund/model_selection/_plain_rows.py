@@ -30,6 +30,10 @@ class PreparedRows(SearchRows):
 
     seconds: float = 0.0
 
+    def pipeline(self, estimator: Any, position: int, fitted: Any) -> Any:
+        """Return the whole fitted estimator."""
+        return fitted
+
 
 @dataclass(frozen=True)
 class FailedRows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from numbers import Integral
 from typing import Any, ClassVar
 
 from sklearn.base import _fit_context, clone, is_classifier
@@ -10,6 +11,7 @@ from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import indexable
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params
 
 from mlfund._version_stamp import VersionStamped
@@ -23,9 +25,9 @@ class BaseBatchedSearch(VersionStamped, BaseSearchCV):
     candidates that can be stacked are trained on all splits as one program.
     """
 
-    # Halving subclasses call this class's `fit` from scikit-learn's.
-
-    added_constraints: ClassVar[dict[str, list[Any]]] = {}
+    added_constraints: ClassVar[dict[str, list[Any]]] = {
+        "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
+    }
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> BaseBatchedSearch:

@@ -8,8 +8,13 @@ from typing import Any
 from sklearn.utils import _safe_indexing
 
 from mlfund.model_selection._groups import train_stacks
+from mlfund.model_selection._memory import memory_bytes
 from mlfund.model_selection._one_by_one import fit_one_by_one
+from mlfund.model_selection._progress import SearchProgress
 from mlfund.model_selection._search_task import Evaluated, Result, SearchTask
+
+# Numbers of a candidate and of a split.
+Pair = tuple[int, int]
 
 
 def evaluate(
@@ -17,6 +22,7 @@ def evaluate(
     candidates: Sequence[Mapping[str, Any]],
     *,
     caller: Any,
+    metric: str = "score",
     contexts: Sequence[Any] | None = None,
 ) -> list[Result]:
     """Fit and score every candidate on every split.
@@ -29,6 +35,8 @@ def evaluate(
         Parameters of each candidate.
     caller : estimator
         The search: `n_jobs`, `pre_dispatch`, `verbose` and `memory_limit` hold.
+    metric : str, default="score"
+        Name of the score that the progress tells, where there are several.
     contexts : sequence of CallbackContext or None
         One for each candidate and split.
 
@@ -37,49 +45,93 @@ def evaluate(
     list of dict
         Splits of the first candidate, of the second, ...
     """
-    n_splits = len(task.splits)
-    results: dict[tuple[int, int], Result] = {}
-    reasons: dict[tuple[int, int], str] = {}
-
-    def context_of(candidate: int, split: int) -> Any:
-        return None if contexts is None else contexts[candidate * n_splits + split]
-
-    def keep(done: Evaluated) -> None:
-        results[done.candidate, done.split] = done.result
-
-    estimators = [task.candidate(parameters) for parameters in candidates]
-    pending = [range(n_splits)] * len(candidates)
-    for done in train_stacks(task, estimators, pending, memory_limit=None, report=_unheard):
-        if isinstance(done, Evaluated):
-            _tell_callbacks(task, context_of(done.candidate, done.split), done.split, caller)
-            keep(done)
-        else:
-            reasons.update(((done.candidate, split), done.reason) for split in done.splits)
-    for done in fit_one_by_one(
-        task,
-        candidates,
-        sorted(reasons),
-        reason_of=lambda *pair: reasons[pair],
-        context_of=context_of,
-        caller=caller,
-    ):
-        keep(done)
-    return [results[key] for key in sorted(results)]
+    with SearchProgress(caller.verbose, len(candidates), len(task.splits), metric) as progress:
+        evaluation = _Evaluation(task, candidates, caller, contexts, progress)
+        evaluation.train_stacks()
+        evaluation.fit_the_rest()
+    return [evaluation.results[pair] for pair in evaluation.pairs]
 
 
-def _unheard(alive: int, total: int) -> None:
-    """Take a report of progress that nobody asked for."""
+class _Evaluation:
+    """The results of an evaluation as they come in."""
 
+    def __init__(
+        self,
+        task: SearchTask,
+        candidates: Sequence[Mapping[str, Any]],
+        caller: Any,
+        contexts: Sequence[Any] | None,
+        progress: SearchProgress,
+    ) -> None:
+        self.task = task
+        self.candidates = candidates
+        self.caller = caller
+        self.progress = progress
+        self.pairs = [
+            (candidate, split)
+            for candidate in range(len(candidates))
+            for split in range(len(task.splits))
+        ]
+        self.contexts = dict.fromkeys(self.pairs)
+        if contexts is not None:
+            self.contexts = dict(zip(self.pairs, contexts, strict=True))
+        self.results: dict[Pair, Result] = {}
+        self.reasons: dict[Pair, str] = {}
 
-def _tell_callbacks(task: SearchTask, context: Any, split: int, caller: Any) -> None:
-    """Tell the search's callbacks of a stacked model, which began and ended among others."""
-    if context is None:
-        return
-    train = task.splits[split][0]
-    data = {
-        "estimator": caller,
-        "X": lambda: _safe_indexing(task.X, train),
-        "y": lambda: _safe_indexing(task.y, train),
-    }
-    context.call_on_fit_task_begin(**data)
-    context.call_on_fit_task_end(**data)
+    def train_stacks(self) -> None:
+        """Evaluate what can be stacked, and note why the rest cannot."""
+        estimators = [self.task.candidate(parameters) for parameters in self.candidates]
+        pending: list[list[int]] = [[] for _ in self.candidates]
+        for candidate, split in self.pairs:
+            if (candidate, split) not in self.results:
+                pending[candidate].append(split)
+        for done in train_stacks(
+            self.task,
+            estimators,
+            pending,
+            memory_limit=memory_bytes(self.caller.memory_limit),
+            report=self.progress.report,
+        ):
+            if isinstance(done, list):
+                self._tell_callbacks(done)
+                self._keep(done)
+            else:
+                self.reasons |= {(done.candidate, split): done.reason for split in done.splits}
+
+    def fit_the_rest(self) -> None:
+        """Evaluate one by one what could not be stacked."""
+        for done in fit_one_by_one(
+            self.task,
+            self.candidates,
+            [pair for pair in self.pairs if pair in self.reasons],
+            reasons=self.reasons,
+            contexts=self.contexts,
+            caller=self.caller,
+        ):
+            self._keep(done)
+
+    def _keep(self, done: Sequence[Evaluated]) -> None:
+        self.results |= {(one.candidate, one.split): one.result for one in done}
+        self.progress.finished((one.candidate, one.split, one.result) for one in done)
+
+    def _tell_callbacks(self, done: Sequence[Evaluated]) -> None:
+        """Tell the search's callbacks of models that began and ended among others."""
+        for one in done:
+            context = self.contexts[one.candidate, one.split]
+            if context is None:
+                return
+            data = self._told(self.task.splits[one.split][0])
+            context.call_on_fit_task_begin(**data)
+            context.call_on_fit_task_end(**data)
+
+    def _told(self, train: Any) -> dict[str, Any]:
+        """Return what callbacks may ask for; the rows are gathered only if they do."""
+        weights = self.task.fit_params.get("sample_weight")
+        return {
+            "estimator": self.caller,
+            "X": lambda: _safe_indexing(self.task.X, train),
+            "y": lambda: _safe_indexing(self.task.y, train),
+            "metadata": lambda: (
+                None if weights is None else {"sample_weight": _safe_indexing(weights, train)}
+            ),
+        }

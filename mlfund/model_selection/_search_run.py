@@ -73,7 +73,9 @@ class SearchRun:
             callback_ctx.subcontext(task_name="candidate-split-evaluation", task_id=number)
             for number in range(n_fits)
         ]
-        out = evaluate(task, candidates, caller=self.search, contexts=contexts)
+        out = evaluate(
+            task, candidates, caller=self.search, metric=self._metric(), contexts=contexts
+        )
         if not out:
             raise ValueError(
                 "No fits were performed. Was the CV iterator empty? Were there no candidates?"
@@ -88,6 +90,10 @@ class SearchRun:
             self._more_results[name].extend(values)
         self.results = self._format_results()
         return self.results
+
+    def _metric(self) -> str:
+        """Return the name of the score that decides, where there are several."""
+        return self.search.refit if isinstance(self.search.refit, str) else "score"
 
     def _task(self, cv: Any) -> SearchTask:
         """Return what the candidates are evaluated on: the splits of `cv`."""

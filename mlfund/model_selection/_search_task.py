@@ -10,9 +10,9 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.metrics._scorer import _MultimetricScorer
 
+# What scikit-learn's `_fit_and_score` returns of one candidate and split, with two more
+# entries: "batched", a bool, and "reason", why it was not stacked or None.
 Result = dict[str, Any]
-"""What scikit-learn's `_fit_and_score` returns of one candidate and split, and two entries:
-"batched" (bool) and "reason" (why it was not, or None)."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class SearchTask:
         Whether the training rows are scored too.
     error_score : float or "raise"
         Score of a model that cannot be fitted or scored.
+    return_estimator : bool
+        Whether results have an entry "estimator", the fitted one (None where it failed).
     """
 
     estimator: Any
@@ -46,6 +48,7 @@ class SearchTask:
     score_params: Mapping[str, Any]
     return_train_score: bool
     error_score: Any
+    return_estimator: bool = False
 
     def candidate(self, parameters: Mapping[str, Any]) -> Any:
         """Return the unfitted estimator of a candidate."""
@@ -78,11 +81,13 @@ def failed_result(task: SearchTask, error: Exception) -> Result:
     scores: Any = task.error_score
     if isinstance(task.scorer, _MultimetricScorer):
         scores = dict.fromkeys(task.scorer._scorers, task.error_score)
-    result = {
+    result: Result = {
         "fit_error": "".join(traceback.format_exception(error)),
         "test_scores": scores,
         "score_time": 0.0,
     }
     if task.return_train_score:
         result["train_scores"] = scores.copy() if isinstance(scores, dict) else scores
+    if task.return_estimator:
+        result["estimator"] = None
     return result
