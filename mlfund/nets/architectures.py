@@ -1,0 +1,180 @@
+"""Convolutional nets by name, as lists of layers for images of any size.
+
+The last layer, from features to raw scores, is not part of a list: it is made for the
+number of outputs. Names and what they hold:
+
+========== ==========================================================================
+lenet      two 5x5 convolutions with pooling, two dense layers
+simple     blocks of convolution, normalisation, activation and pooling
+resnet20   residual net for small images, 0.27 M parameters (resnet32, resnet56: deeper)
+resnet9    eight convolutions with two residual blocks, wide; fast to a good accuracy
+fast       three groups of two convolutions after a 2x2 one, for speed on small images
+wide       residual net of 14 layers, four times as wide as resnet20
+========== ==========================================================================
+
+References
+----------
+LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86
+(1998). He et al., arXiv 1512.03385, section 4.2. Zagoruyko and Komodakis, arXiv 1605.07146.
+Page, How to train your ResNet (2018). Jordan, 94% on CIFAR-10 in 3.29 seconds on a single
+GPU, arXiv 2404.00498.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mlfund._check import check_choice
+from mlfund.nets.layers import Activate, Conv, Dense, GlobalPool, Layer, Norm, Pool, Residual, Shape
+
+Builder = Callable[[Shape, str, str], list[Layer]]
+
+# Images are not pooled below so many pixels a side.
+SMALLEST_SIDE = 4
+
+
+def layers_for(
+    architecture: str | Sequence[Layer],
+    shape: Shape,
+    *,
+    activation: str = "relu",
+    normalization: str = "batch",
+) -> list[Layer]:
+    """Return the layers of an architecture for images of a shape.
+
+    Parameters
+    ----------
+    architecture : str or sequence of Layer
+        A name of `ARCHITECTURES`, or layers, which are checked and returned.
+    shape : (int, int, int)
+        Channels, height and width of an image.
+    activation, normalization : str, default="relu", "batch"
+        What a named architecture has between its convolutions.
+
+    Returns
+    -------
+    layers : list of Layer
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, a list holds something else than layers, or a layer does
+        not fit what reaches it.
+
+    Examples
+    --------
+    >>> from mlfund.nets.architectures import layers_for
+    >>> [str(layer) for layer in layers_for("lenet", (1, 28, 28))][:2]
+    ['Conv(filters=6, kernel=5)', 'Activate()']
+    """
+    if isinstance(architecture, str):
+        check_choice("architecture", architecture, ARCHITECTURES)
+        layers = ARCHITECTURES[architecture](shape, activation, normalization)
+    else:
+        layers = list(architecture)
+        for place, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise ValueError(
+                    f"Layer {place} of the architecture is {layer!r}; give layers of "
+                    "mlfund.nets.layers, such as Conv(32) and Pool(), or a name of "
+                    f"{', '.join(map(repr, ARCHITECTURES))}."
+                )
+    for layer in layers:
+        shape = layer.output(shape)
+    return layers
+
+
+def _conv_block(
+    filters: int, activation: str, normalization: str, *, kernel: int = 3
+) -> list[Layer]:
+    """Return convolution, normalisation, activation; the norm has the bias."""
+    conv = Conv(filters, kernel=kernel, bias=False)
+    return [conv, Norm(normalization), Activate(activation)]
+
+
+def _halved(shape: Shape) -> bool:
+    return min(shape[1:]) >= 2 * SMALLEST_SIDE
+
+
+def _lenet(shape: Shape, activation: str, normalization: str) -> list[Layer]:
+    """Return LeNet-5 with today's activations and pooling."""
+    layers: list[Layer] = []
+    for filters in (6, 16):
+        layers += [Conv(filters, kernel=5), Activate(activation)]
+        if min(shape[1:]) >= 2:
+            layers.append(Pool(drop_rest=True))
+            shape = layers[-1].output(shape)
+    return [*layers, Dense(120), Activate(activation), Dense(84), Activate(activation)]
+
+
+def _simple(shape: Shape, activation: str, normalization: str) -> list[Layer]:
+    """Return blocks of twice as many filters, each with half the pixels."""
+    layers: list[Layer] = []
+    for filters in (32, 64, 128):
+        layers += _conv_block(filters, activation, normalization)
+        if _halved(shape):
+            layers.append(Pool(drop_rest=True))
+            shape = layers[-1].output(shape)
+    return [*layers, GlobalPool("max")]
+
+
+def _resnet(depth: int, width: int = 1) -> Builder:
+    """Return the builder of a residual net of 6 n + 2 layers for small images."""
+
+    def layers_of(shape: Shape, activation: str, normalization: str) -> list[Layer]:
+        layers: list[Layer] = _conv_block(16, activation, normalization)
+        for stage, filters in enumerate((16 * width, 32 * width, 64 * width)):
+            for block in range((depth - 2) // 6):
+                stride = 2 if stage and not block else 1
+                body = [
+                    Conv(filters, stride=stride, bias=False),
+                    Norm(normalization),
+                    Activate(activation),
+                    Conv(filters, bias=False),
+                    Norm(normalization),
+                ]
+                shortcut = "pad" if width == 1 else "projection"
+                layers += [Residual(tuple(body), shortcut=shortcut), Activate(activation)]
+        return [*layers, GlobalPool()]
+
+    return layers_of
+
+
+def _resnet9(shape: Shape, activation: str, normalization: str) -> list[Layer]:
+    """Return the eight convolutions of Page's DAWNBench net."""
+    layers: list[Layer] = _conv_block(64, activation, normalization)
+    for filters, residual in ((128, True), (256, False), (512, True)):
+        layers += _conv_block(filters, activation, normalization)
+        if _halved(shape):
+            layers.append(Pool(drop_rest=True))
+            shape = layers[-1].output(shape)
+        if residual:
+            body = 2 * _conv_block(filters, activation, normalization)
+            layers.append(Residual(tuple(body)))
+    return [*layers, GlobalPool("max")]
+
+
+def _fast(shape: Shape, activation: str, normalization: str) -> list[Layer]:
+    """Return a 2x2 convolution and three groups of two 3x3 ones."""
+    layers: list[Layer] = [Conv(24, kernel=2, padding="valid"), Activate(activation)]
+    shape = layers[0].output(shape)
+    for filters in (64, 256, 256):
+        layers.append(Conv(filters, bias=False))
+        if _halved(shape):
+            layers.append(Pool(drop_rest=True))
+            shape = layers[-1].output(shape)
+        layers += [Norm(normalization), Activate(activation)]
+        layers += _conv_block(filters, activation, normalization)
+    return [*layers, GlobalPool("max")]
+
+
+ARCHITECTURES: dict[str, Builder] = {
+    "lenet": _lenet,
+    "simple": _simple,
+    "resnet20": _resnet(20),
+    "resnet32": _resnet(32),
+    "resnet56": _resnet(56),
+    "resnet9": _resnet9,
+    "fast": _fast,
+    "wide": _resnet(14, width=4),
+}
