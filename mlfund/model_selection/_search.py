@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from numbers import Integral
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params
 
 from mlfund._version_stamp import VersionStamped
+from mlfund.model_selection._checkpoints import check_resumable
 from mlfund.model_selection._search_run import SearchRun
 
 
@@ -27,6 +29,7 @@ class BaseBatchedSearch(VersionStamped, BaseSearchCV):
 
     added_constraints: ClassVar[dict[str, list[Any]]] = {
         "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
+        "checkpoint_dir": [str, os.PathLike, None],
     }
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -65,6 +68,9 @@ class BaseBatchedSearch(VersionStamped, BaseSearchCV):
         self._checked_cv_orig = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         self._check_input_parameters(X=X, y=y, split_params=routed.splitter.split)
         self.n_splits_ = self._checked_cv_orig.get_n_splits(X, y, **routed.splitter.split)
+        check_resumable(
+            self.checkpoint_dir, self._checked_cv_orig, getattr(self, "random_state", 0)
+        )
         run = SearchRun(self, X, y, scorer, routed)
         self._run_search(run.evaluate_candidates, callback_ctx=context)
         self._choose_best(run, refit_metric)
@@ -73,6 +79,7 @@ class BaseBatchedSearch(VersionStamped, BaseSearchCV):
         self.scorer_ = scorer._scorers if isinstance(scorer, _MultimetricScorer) else scorer
         self.cv_results_ = run.results
         self.batched_reasons_ = run.reasons()
+        run.forget_checkpoints()
         context.call_on_fit_task_end(**told)
         return self
 

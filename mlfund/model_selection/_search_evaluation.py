@@ -7,6 +7,7 @@ from typing import Any
 
 from sklearn.utils import _safe_indexing
 
+from mlfund.model_selection._checkpoints import NoScores, Scores
 from mlfund.model_selection._groups import train_stacks
 from mlfund.model_selection._memory import memory_bytes
 from mlfund.model_selection._one_by_one import fit_one_by_one
@@ -22,6 +23,7 @@ def evaluate(
     candidates: Sequence[Mapping[str, Any]],
     *,
     caller: Any,
+    store: Scores | None = None,
     metric: str = "score",
     contexts: Sequence[Any] | None = None,
 ) -> list[Result]:
@@ -35,6 +37,8 @@ def evaluate(
         Parameters of each candidate.
     caller : estimator
         The search: `n_jobs`, `pre_dispatch`, `verbose` and `memory_limit` hold.
+    store : Scores, default=None
+        Where results of an earlier evaluation are found and those of this one are kept.
     metric : str, default="score"
         Name of the score that the progress tells, where there are several.
     contexts : sequence of CallbackContext or None
@@ -46,7 +50,8 @@ def evaluate(
         Splits of the first candidate, of the second, ...
     """
     with SearchProgress(caller.verbose, len(candidates), len(task.splits), metric) as progress:
-        evaluation = _Evaluation(task, candidates, caller, contexts, progress)
+        evaluation = _Evaluation(task, candidates, caller, store or NoScores(), contexts, progress)
+        evaluation.take_up()
         evaluation.train_stacks()
         evaluation.fit_the_rest()
     return [evaluation.results[pair] for pair in evaluation.pairs]
@@ -60,12 +65,14 @@ class _Evaluation:
         task: SearchTask,
         candidates: Sequence[Mapping[str, Any]],
         caller: Any,
+        store: Scores,
         contexts: Sequence[Any] | None,
         progress: SearchProgress,
     ) -> None:
         self.task = task
         self.candidates = candidates
         self.caller = caller
+        self.store = store
         self.progress = progress
         self.pairs = [
             (candidate, split)
@@ -77,6 +84,16 @@ class _Evaluation:
             self.contexts = dict(zip(self.pairs, contexts, strict=True))
         self.results: dict[Pair, Result] = {}
         self.reasons: dict[Pair, str] = {}
+
+    def take_up(self) -> None:
+        """Take the results of an earlier evaluation that was interrupted."""
+        for candidate, split in self.pairs:
+            result = self.store.get(self.candidates[candidate], split)
+            if result is not None:
+                self.results[candidate, split] = result
+                self._tell_callbacks(candidate, split)
+        found = [(*pair, result) for pair, result in self.results.items()]
+        self.progress.finished(found, resumed=True)
 
     def train_stacks(self) -> None:
         """Evaluate what can be stacked, and note why the rest cannot."""
@@ -93,8 +110,9 @@ class _Evaluation:
             report=self.progress.report,
         ):
             if isinstance(done, list):
-                self._tell_callbacks(done)
                 self._keep(done)
+                for one in done:
+                    self._tell_callbacks(one.candidate, one.split)
             else:
                 self.reasons |= {(done.candidate, split): done.reason for split in done.splits}
 
@@ -112,15 +130,14 @@ class _Evaluation:
 
     def _keep(self, done: Sequence[Evaluated]) -> None:
         self.results |= {(one.candidate, one.split): one.result for one in done}
+        self.store.put((self.candidates[one.candidate], one.split, one.result) for one in done)
         self.progress.finished((one.candidate, one.split, one.result) for one in done)
 
-    def _tell_callbacks(self, done: Sequence[Evaluated]) -> None:
-        """Tell the search's callbacks of models that began and ended among others."""
-        for one in done:
-            context = self.contexts[one.candidate, one.split]
-            if context is None:
-                return
-            data = self._told(self.task.splits[one.split][0])
+    def _tell_callbacks(self, candidate: int, split: int) -> None:
+        """Tell the search's callbacks of a model that was not fitted by itself."""
+        context = self.contexts[candidate, split]
+        if context is not None:
+            data = self._told(self.task.splits[split][0])
             context.call_on_fit_task_begin(**data)
             context.call_on_fit_task_end(**data)
 

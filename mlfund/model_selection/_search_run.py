@@ -13,6 +13,7 @@ from sklearn.model_selection._validation import (
     _warn_or_raise_about_fit_failures,
 )
 
+from mlfund.model_selection._checkpoints import Scores, open_scores
 from mlfund.model_selection._search_evaluation import evaluate
 from mlfund.model_selection._search_task import Result, SearchTask
 
@@ -48,6 +49,7 @@ class SearchRun:
         self.results: dict[str, Any] = {}
         self.out: list[Result] = []
         self._parameters: list[Mapping[str, Any]] = []
+        self._stores: list[Scores] = []
         self._more_results: dict[str, list[Any]] = defaultdict(list)
 
     def evaluate_candidates(
@@ -73,8 +75,14 @@ class SearchRun:
             callback_ctx.subcontext(task_name="candidate-split-evaluation", task_id=number)
             for number in range(n_fits)
         ]
+        self._stores.append(open_scores(self.search.checkpoint_dir, task))
         out = evaluate(
-            task, candidates, caller=self.search, metric=self._metric(), contexts=contexts
+            task,
+            candidates,
+            caller=self.search,
+            store=self._stores[-1],
+            metric=self._metric(),
+            contexts=contexts,
         )
         if not out:
             raise ValueError(
@@ -135,3 +143,8 @@ class SearchRun:
             if reason is not None:
                 counts[reason] = counts.get(reason, 0) + 1
         return counts
+
+    def forget_checkpoints(self) -> None:
+        """Remove what was kept for the case that the search is interrupted."""
+        for store in self._stores:
+            store.clear()

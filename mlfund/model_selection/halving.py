@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import numpy as np
@@ -74,7 +75,7 @@ class BatchedHalvingGridSearchCV(_ExplainedResources, HalvingGridSearchCV, BaseB
         Processes for what is fitted one by one.
     verbose : int, default=0
         Above 0, tell of the rounds and where each stands.
-    memory_limit
+    memory_limit, checkpoint_dir
         As in `BatchedGridSearchCV`.
 
     Attributes
@@ -135,6 +136,7 @@ class BatchedHalvingGridSearchCV(_ExplainedResources, HalvingGridSearchCV, BaseB
         n_jobs: int | None = None,
         verbose: int = 0,
         memory_limit: int | str | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(
             estimator,
@@ -154,6 +156,7 @@ class BatchedHalvingGridSearchCV(_ExplainedResources, HalvingGridSearchCV, BaseB
             verbose=verbose,
         )
         self.memory_limit = memory_limit
+        self.checkpoint_dir = checkpoint_dir
 
 
 class BatchedHalvingRandomSearchCV(_ExplainedResources, HalvingRandomSearchCV, BaseBatchedSearch):
@@ -177,7 +180,9 @@ class BatchedHalvingRandomSearchCV(_ExplainedResources, HalvingRandomSearchCV, B
         As in `BatchedHalvingGridSearchCV`.
     min_resources : int, "exhaust" or "smallest", default="smallest"
         What all start with; "smallest" is a few rows a class and split.
-    cv, scoring, refit, error_score, return_train_score, n_jobs, verbose, memory_limit
+    cv, scoring, refit, error_score, return_train_score, n_jobs, verbose
+        As in `BatchedHalvingGridSearchCV`.
+    memory_limit, checkpoint_dir
         As in `BatchedHalvingGridSearchCV`.
     random_state : int, RandomState instance or None, default=None
         Draws the candidates, and the rows of the rounds.
@@ -235,6 +240,7 @@ class BatchedHalvingRandomSearchCV(_ExplainedResources, HalvingRandomSearchCV, B
         n_jobs: int | None = None,
         verbose: int = 0,
         memory_limit: int | str | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(
             estimator,
@@ -255,3 +261,4 @@ class BatchedHalvingRandomSearchCV(_ExplainedResources, HalvingRandomSearchCV, B
             verbose=verbose,
         )
         self.memory_limit = memory_limit
+        self.checkpoint_dir = checkpoint_dir

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,6 +48,10 @@ class BatchedGridSearchCV(BaseBatchedSearch, GridSearchCV):
     memory_limit : int or str, default=None
         Bytes, or a text such as "2GB", that the stacks may take beside the data; they are
         split up to keep it. None is what is free.
+    checkpoint_dir : str or path, default=None
+        Folder where the scores of finished models are kept until the search has ended, under a
+        fingerprint of estimator, data, splits and versions. A search that was killed goes on
+        from them when `fit` is called again.
 
     Attributes
     ----------
@@ -110,6 +115,7 @@ class BatchedGridSearchCV(BaseBatchedSearch, GridSearchCV):
         error_score: Any = np.nan,
         return_train_score: bool = False,
         memory_limit: int | str | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(
             estimator,
@@ -124,6 +130,7 @@ class BatchedGridSearchCV(BaseBatchedSearch, GridSearchCV):
             return_train_score=return_train_score,
         )
         self.memory_limit = memory_limit
+        self.checkpoint_dir = checkpoint_dir
 
 
 class BatchedRandomizedSearchCV(BaseBatchedSearch, RandomizedSearchCV):
@@ -146,7 +153,7 @@ class BatchedRandomizedSearchCV(BaseBatchedSearch, RandomizedSearchCV):
         As in `BatchedGridSearchCV`.
     random_state : int, RandomState instance or None, default=None
         Draws the candidates.
-    error_score, return_train_score, memory_limit
+    error_score, return_train_score, memory_limit, checkpoint_dir
         As in `BatchedGridSearchCV`.
 
     Attributes
@@ -201,6 +208,7 @@ class BatchedRandomizedSearchCV(BaseBatchedSearch, RandomizedSearchCV):
         error_score: Any = np.nan,
         return_train_score: bool = False,
         memory_limit: int | str | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(
             estimator,
@@ -217,3 +225,4 @@ class BatchedRandomizedSearchCV(BaseBatchedSearch, RandomizedSearchCV):
             return_train_score=return_train_score,
         )
         self.memory_limit = memory_limit
+        self.checkpoint_dir = checkpoint_dir

@@ -169,3 +169,50 @@ def test_clone_keeps_every_parameter():
     search = BatchedGridSearchCV(ShrunkenMean(), GRID, scoring=make_scorer(mean_absolute_error))
 
     assert clone(search).get_params().keys() == search.get_params().keys()
+
+
+class Interrupted(Exception):
+    """What a user's Ctrl-C is to a search."""
+
+
+def test_an_interrupted_search_goes_on_with_what_is_missing(family, tmp_path, monkeypatch):
+    search = BatchedGridSearchCV(ShrunkenMean(), GRID, checkpoint_dir=tmp_path)
+    init = means.MeanModels.__init__
+
+    def interrupted(self, estimators, rows, position):
+        if estimators[0].group == "b" and position == 2:
+            raise Interrupted
+        init(self, estimators, rows, position)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(means.MeanModels, "__init__", interrupted)
+        search.fit(X, Y)
+    family.trained.clear()
+    search.fit(X, Y)
+
+    # the fake trains the last split first
+    assert family.trained == [(3, (0, 1, 2))]
+    assert search.cv_results_["batched"].all()
+    theirs = GridSearchCV(ShrunkenMean(), GRID).fit(X, Y)
+    assert_same_table(search.cv_results_, theirs.cv_results_)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_limit_reaches_the_family_in_bytes(family):
+    BatchedGridSearchCV(ShrunkenMean(), GRID, memory_limit="2GB").fit(X, Y)
+
+    assert family.memory_limit == 2 * 1000**3
+
+
+def test_a_memory_limit_without_meaning_is_an_error(family):
+    with pytest.raises(ValueError, match="memory_limit"):
+        BatchedGridSearchCV(ShrunkenMean(), GRID, memory_limit="much").fit(X, Y)
+
+
+def test_progress_tells_models_and_best_score(family, capsys):
+    search = BatchedGridSearchCV(ShrunkenMean(), GRID, verbose=1).fit(X, Y)
+
+    printed = capsys.readouterr().out
+    assert "Fitting 5 folds for each of 6 candidates, totalling 30 fits" in printed
+    assert "30/30 models done" in printed
+    assert f"best mean score {search.best_score_:.5g}" in printed
