@@ -9,7 +9,9 @@ from mlfund.model_selection._contract import Family
 
 # Class -> module with the object FAMILY. Classes are compared exactly: a subclass may train
 # otherwise. Modules are imported when a search meets the class.
-FAMILIES: dict[str, str] = {}
+FAMILIES: dict[str, str] = {
+    "mlfund.estimators.linear.LogisticRegression": "mlfund.model_selection._linear_family",
+}
 
 
 class UnstackableError(Exception):

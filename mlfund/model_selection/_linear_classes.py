@@ -1,0 +1,86 @@
+"""The splits of a classification, those with the same classes together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
+
+from mlfund._solvers.stacked_data import FoldedRows
+from mlfund.model_selection._families import UnstackableError
+from mlfund.model_selection._linear_rows import CheckedRows, quietly
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Splits whose training rows hold the same classes.
+
+    Attributes
+    ----------
+    splits : ndarray of int of shape (F,)
+        Positions in `SearchRows.splits`.
+    classes : ndarray of shape (n_classes,)
+    folded : FoldedRows
+        Rows of these classes, weighted.
+    """
+
+    splits: NDArray
+    classes: NDArray
+    folded: FoldedRows
+
+    def of(self, some: slice) -> Part:
+        """Return some of the splits."""
+        folded = dataclasses.replace(self.folded, times=self.folded.times[some])
+        return dataclasses.replace(self, splits=self.splits[some], folded=folded)
+
+
+def parts_of_equal_classes(checked: CheckedRows, class_weight: Any) -> Iterator[Part]:
+    """Yield the splits, those with the same classes together.
+
+    A fit on rows that lack a class knows nothing of it.
+
+    Raises
+    ------
+    UnstackableError
+        If the fit of a split raises, warns or has no optimum.
+    """
+    classes, code = np.unique(checked.y, return_inverse=True)
+    member = np.eye(len(classes))[code]
+    present = checked.times @ member > 0
+    n_classes = present.sum(axis=1)
+    if n_classes.min() < 2:
+        raise UnstackableError("the training rows of a split are of one class")
+    if (2 * n_classes > checked.times.sum(axis=1)).any():
+        raise UnstackableError("a split has fewer than two training rows a class")
+    for kept in np.unique(present, axis=0):
+        splits = np.flatnonzero((present == kept).all(axis=1))
+        index = slice(None) if kept.all() else np.flatnonzero(kept[code])
+        folded = FoldedRows(
+            checked.X[index],
+            (np.cumsum(kept) - 1)[code[index]],
+            int(kept.sum()),
+            None if checked.weights is None else checked.weights[index],
+            checked.times[splits][:, index],
+        )
+        yield Part(splits, classes[kept], _weighted(folded, classes[kept], class_weight))
+
+
+def _weighted(folded: FoldedRows, classes: NDArray, class_weight: Any) -> FoldedRows:
+    """Return the rows with the weights of the classes, each fold's own where they balance."""
+    of_rows = np.ones(len(folded.code)) if folded.weights is None else folded.weights
+    sums = folded.times @ (np.eye(folded.n_classes)[folded.code] * of_rows[:, None])
+    of_class = np.ones(len(classes))
+    if isinstance(class_weight, dict):
+        of_class = quietly(lambda: compute_class_weight(class_weight, classes=classes, y=classes))
+    if (sums * of_class <= 0).any():
+        raise UnstackableError("all training rows of a class have weight zero")
+    if class_weight == "balanced":
+        balanced = sums.sum(axis=1, keepdims=True) / (folded.n_classes * sums)
+        return dataclasses.replace(folded, times=folded.times * balanced[:, folded.code])
+    if class_weight is None:
+        return folded
+    return dataclasses.replace(folded, weights=of_rows * of_class[folded.code])

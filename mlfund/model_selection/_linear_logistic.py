@@ -1,0 +1,164 @@
+"""Logistic regressions of a search: all strengths and splits as one program."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from mlfund._solvers.linear import Fit
+from mlfund._solvers.stacked import solve_grid
+from mlfund._solvers.stacked_data import GridFit
+from mlfund.estimators._linear_arguments import SGD, Objective, accelerator, check_arguments
+from mlfund.estimators._linear_data import check_classes
+from mlfund.estimators.linear import LogisticRegression
+from mlfund.model_selection._contract import SearchRows
+from mlfund.model_selection._families import UnstackableError
+from mlfund.model_selection._linear_classes import Part, parts_of_equal_classes
+from mlfund.model_selection._linear_models import LinearClassifiers, Stack
+from mlfund.model_selection._linear_pieces import Piece, pieces
+from mlfund.model_selection._linear_rows import CheckedRows, check_rows, recorded
+
+
+def refusal(estimator: LogisticRegression, rows: SearchRows) -> str | None:
+    """Return why a logistic regression cannot be stacked, or None."""
+    try:
+        objective = _objective(estimator)
+    except ValueError as error:
+        return f"its parameters are refused: {error}"
+    if estimator.solver == SGD:
+        return "solver='sgd' is fitted by itself"
+    if objective.algorithm is not None:
+        return f"solver={estimator.solver!r} asks for one algorithm, and the stack has its own"
+    if estimator.max_iter == 0:
+        return "max_iter=0 leaves the weights at their start"
+    if np.isinf(objective.C):
+        return "without penalty it may have no optimum, or many"
+    if estimator.verbose:
+        return "verbose prints a line for each iteration"
+    foreign = sorted(set(rows.fit_params) - {"sample_weight"})
+    return f"LogisticRegression.fit does not take {foreign[0]!r}" if foreign else None
+
+
+def group_key(estimator: LogisticRegression) -> Hashable:
+    """Return what must be equal among the logistic regressions of one stack."""
+    weight = estimator.class_weight
+    return (
+        estimator.tol,
+        estimator.max_iter,
+        bool(estimator.fit_intercept),
+        estimator.solver == "liblinear",
+        _objective(estimator).of_intercept,
+        tuple(weight.items()) if isinstance(weight, dict) else weight,
+        str(estimator.device),
+    )
+
+
+def train(
+    estimators: Sequence[LogisticRegression],
+    rows: SearchRows,
+    *,
+    memory_limit: int | None,
+    report: Callable[[int, int], None],
+) -> Iterator[LinearClassifiers]:
+    """Train all estimators on all splits; see `Family.train`."""
+    first = estimators[0]
+    checked = check_rows(first, rows, _validated)
+    parts = list(parts_of_equal_classes(checked, first.class_weight))
+    widest = max(part.folded.k for part in parts)
+    if accelerator(first.device, checked.X, widest, first.solver) is not None:
+        raise UnstackableError("its device trains one model after the other")
+    wanted = [(one.C, one.l1_ratio) for one in map(_objective, estimators)]
+    total = alive = len(estimators) * len(rows.splits)
+    report(alive, total)
+    for part in parts:
+        sizes = part.folded.k * (checked.X.shape[1] + 1), checked.dense_entries
+        for piece in pieces(wanted, len(part.splits), *sizes, memory_limit):
+            some = part.of(piece.splits)
+            yield from _train_piece(piece, some, estimators, checked)
+            alive -= len(piece.candidates) * len(some.splits)
+            report(alive, total)
+
+
+def _validated(estimator: LogisticRegression, X: Any, y: Any) -> tuple[Any, Any]:
+    precise = estimator.solver == "liblinear"
+    types = np.float64 if precise else [np.float64, np.float32]
+    X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=types)
+    check_classes(type(estimator).__name__, y, estimator.solver)
+    return X, y
+
+
+def _objective(estimator: LogisticRegression) -> Objective:
+    return recorded(lambda: check_arguments(estimator))[0]
+
+
+def _train_piece(
+    piece: Piece, part: Part, estimators: Sequence[LogisticRegression], checked: CheckedRows
+) -> Iterator[LinearClassifiers]:
+    start, first = time.perf_counter(), estimators[0]
+    affine = checked.affine_of(part.splits)
+    fit = solve_grid(
+        part.folded,
+        np.array(piece.strengths),
+        np.array([piece.ratio]),
+        intercept=bool(first.fit_intercept),
+        tol=first.tol,
+        max_iter=first.max_iter,
+        rng=check_random_state(0 if first.random_state is None else first.random_state),
+        of_intercept=_objective(first).of_intercept,
+        affine=affine,
+    )
+    seconds = (time.perf_counter() - start) / len(part.splits)
+    for fold, split in enumerate(part.splits.tolist()):
+        stack = _stack(fit, fold, piece, affine, checked)
+        models = LinearClassifiers(
+            checked.rows,
+            checked.rows.numbers[split],
+            piece.candidates,
+            part.classes,
+            seconds=seconds,
+            estimators=estimators,
+            stack=stack,
+        )
+        models.warnings = _warnings(models, piece, fit, fold)
+        yield models
+
+
+def _stack(fit: GridFit, fold: int, piece: Piece, affine, checked: CheckedRows) -> Stack:
+    """Return the models of one fold in the columns that were penalised."""
+    W, b = fit.W[fold, 0, piece.at], fit.b[fold, 0, piece.at]
+    if affine is not None:
+        affine = affine[0][fold], affine[1][fold]
+        W, b = W * affine[1], b + W @ affine[0]
+    dtype, n_iter = checked.X.dtype, fit.n_iter[fold, 0, piece.at].tolist()
+    solvers = [fit.solver] * len(n_iter)
+    return Stack(W.astype(dtype), b.astype(dtype), n_iter, solvers, affine, checked.names)
+
+
+def _warnings(
+    models: LinearClassifiers, piece: Piece, fit: GridFit, fold: int
+) -> list[warnings.WarningMessage]:
+    """Return what the single fits would have warned of."""
+    caught: list[warnings.WarningMessage] = []
+    for position, (number, at) in enumerate(zip(piece.candidates, piece.at, strict=True)):
+        estimator = models.estimators[number]
+        objective, of_arguments = recorded(lambda one=estimator: check_arguments(one))
+        caught += of_arguments
+        if fit.converged[fold, 0, at]:
+            continue
+        stopped = Fit(
+            models.stack.coef[position],
+            models.stack.intercept[position],
+            fit.solver,
+            "max_iter",
+            models.stack.n_iter[position],
+            float(fit.gradient[fold, 0, at]),
+            separated=False,
+        )
+        caught += recorded(lambda one=estimator, given=(stopped, objective): one._warn(*given))[1]
+    return caught
