@@ -10,7 +10,12 @@ setup(
     ext_modules=[
         Extension(
             "mlfund._solvers._kernels",
-            ["mlfund/_solvers/_kernels.c", "mlfund/_solvers/_dense_pass.c"],
+            [
+                "mlfund/_solvers/_kernels.c",
+                "mlfund/_solvers/_dense_pass.c",
+                "mlfund/_solvers/_stacked_pass.c",
+            ],
+            depends=["mlfund/_solvers/_vectors.h"],
             optional=True,
         )
     ]

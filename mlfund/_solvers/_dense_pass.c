@@ -2,28 +2,12 @@
  *
  * A block of rows stays in the core's own cache between the two products with it, so that X
  * is read from memory once. C with gcc's vector types; with other compilers
- * `dense_pass_bytes` says 0, and numpy does the work. The file includes itself for each width
- * of registers and for float32 and float64; dense_pass.py takes the widest that the processor
- * has.
+ * `dense_pass_bytes` says 0, and numpy does the work. `_vectors.h` has the loops made for
+ * each width of registers; dense_pass.py takes the widest that the processor has.
  */
-#ifndef BYTES
+#ifndef BODY
 
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
-
-#if defined(__GNUC__) && !defined(__clang__)
-#define INLINE static inline __attribute__((always_inline))
-#define PASTE(name, type, bytes) name##_##type##_##bytes
-#define NAMED(name, type, bytes) PASTE(name, type, bytes)
-#define NAME(name) NAMED(name, REAL, BYTES)
-#define LANES ((int)(BYTES / sizeof(REAL)))
+#define BODY "_dense_pass.c"
 /* Rows, and vectors of columns, that a tile of accumulators covers; outputs of a tile. */
 #define TILE (BYTES == 64 ? 4 : 2)
 #define OUTPUTS 5
@@ -31,24 +15,9 @@
 #define MOST_ROWS 256
 #define BLOCK_BYTES (3 << 17)
 
-#if defined(__x86_64__)
-#define BYTES 64
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")))
-#include "_dense_pass.c"
-#undef BYTES
-#undef TARGET
-#define BYTES 32
-#define TARGET __attribute__((target("avx2,fma")))
-#include "_dense_pass.c"
-#undef BYTES
-#undef TARGET
-#endif
-#define BYTES 16
-#define TARGET
-#include "_dense_pass.c"
-#undef BYTES
-#undef TARGET
+#include "_vectors.h"
 
+#if defined(INLINE)
 /* The widest registers of this processor, in bytes. */
 EXPORT int64_t dense_pass_bytes(void) {
 #if defined(__x86_64__)
@@ -65,70 +34,7 @@ EXPORT int64_t dense_pass_bytes(void) {
 EXPORT int64_t dense_pass_bytes(void) { return 0; }
 #endif
 
-#elif !defined(REAL)
-
-#define REAL float
-#define WHOLE int32_t
-#define MANTISSA 23
-#define LARGEST_EXP 87.0f
-#define SERIES 8
-#define TERMS 7
-#include "_dense_pass.c"
-#undef REAL
-#undef WHOLE
-#undef MANTISSA
-#undef LARGEST_EXP
-#undef SERIES
-#undef TERMS
-#define REAL double
-#define WHOLE int64_t
-#define MANTISSA 52
-#define LARGEST_EXP 708.0
-#define SERIES 18
-#define TERMS 13
-#include "_dense_pass.c"
-#undef REAL
-#undef WHOLE
-#undef MANTISSA
-#undef LARGEST_EXP
-#undef SERIES
-#undef TERMS
-
 #else
-
-#define VECTOR NAME(vector)
-#define WHOLES NAME(wholes)
-
-typedef REAL VECTOR __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
-typedef WHOLE WHOLES __attribute__((vector_size(BYTES)));
-
-INLINE TARGET VECTOR NAME(broadcast)(REAL value) { return value - (VECTOR){0}; }
-
-INLINE TARGET VECTOR NAME(choose)(WHOLES mask, VECTOR yes, VECTOR no) {
-    return (VECTOR)(((WHOLES)yes & mask) | ((WHOLES)no & ~mask));
-}
-
-/* exp to about an ulp: 2^n times the Taylor series within half of log 2; 0 and infinity are
- * out of reach, NaN stays.
- */
-INLINE TARGET VECTOR NAME(vector_exp)(VECTOR x) {
-    const REAL shift = (REAL)((int64_t)3 << (MANTISSA - 1));
-    const VECTOR bound = NAME(broadcast)(LARGEST_EXP);
-    VECTOR clipped = NAME(choose)((WHOLES)(x < -bound), -bound, x);
-    clipped = NAME(choose)((WHOLES)(clipped > bound), bound, clipped);
-    VECTOR shifted = clipped * (REAL)1.4426950408889634 + shift;
-    VECTOR n = shifted - shift;
-    /* log 2 in two parts, of which the first has few digits: n times it is exact. */
-    VECTOR r = clipped - n * (REAL)0.693145751953125;
-    r -= n * (REAL)1.4286068203094172e-06;
-    REAL part[TERMS + 1] = {1};
-    for (int k = 1; k <= TERMS; k++) part[k] = part[k - 1] / k;
-    VECTOR sum = NAME(broadcast)(part[TERMS]);
-#pragma GCC unroll 16
-    for (int k = TERMS - 1; k >= 0; k--) sum = sum * r + part[k];
-    WHOLES power = ((WHOLES)shifted - (WHOLES)NAME(broadcast)(shift)) << MANTISSA;
-    return NAME(choose)((WHOLES)(x == x), (VECTOR)((WHOLES)sum + power), x);
-}
 
 /* log(1 + x) for x from 0 to 1: 2 artanh(x / (2 + x)), precise for small x too. */
 INLINE TARGET VECTOR NAME(vector_log1p)(VECTOR x) {
@@ -401,8 +307,5 @@ EXPORT TARGET void NAME(dense_pass)(int64_t start, int64_t stop, int64_t n, int6
         NAME(pulled_block)(k, rows, d, x, work, products);
     }
 }
-
-#undef VECTOR
-#undef WHOLES
 
 #endif
