@@ -27,7 +27,8 @@ def balanced_accuracy(said: ClassifierResponses, *, adjusted: bool = False) -> S
     counts = said.confusion
     recall = _ratio(np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2))
     present = _present(said)
-    n_present = present.sum(axis=1)
+    n_present = present.sum(axis=1).astype(np.float64)
+    n_present[n_present < 2] = np.nan
     score = np.where(present, recall, 0.0).sum(axis=1) / n_present
     if adjusted:
         chance = _ratio(np.ones(len(score)), n_present)
