@@ -25,6 +25,7 @@ every_augmentation = pytest.mark.parametrize(
 )
 KINDS = ["binary", "multiclass", "multilabel"]
 N, D, K = 60, 4, 3
+IMAGE = (2, 10, 12)
 
 
 def rows(kind="multiclass", weighted=False, shape=(D,), seed=0):
@@ -42,6 +43,10 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def rows_for(augmentation):
+    return rows(shape=IMAGE if augmentation.of_images else (D,))
+
+
 def clones(given):
     return [None if part is None else part.clone() for part in given]
 
@@ -49,10 +54,14 @@ def clones(given):
 @every_augmentation
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("shape", [(D,), (2, 5, 5)])
+@pytest.mark.parametrize("shape", [(D,), IMAGE])
 def test_shapes_and_dtypes_stay_and_nothing_is_changed_in_place(
     augmentation, kind, weighted, shape
 ):
+    if augmentation.of_images and shape != IMAGE:
+        with pytest.raises(ValueError, match=f"{augmentation.name} is for images"):
+            augmentation.apply(rows(kind, weighted, shape), seeded(), kind)
+        return
     given = rows(kind, weighted, shape)
     before = clones(given)
     found = augmentation.apply(given, seeded(), kind)
@@ -68,21 +77,21 @@ def test_shapes_and_dtypes_stay_and_nothing_is_changed_in_place(
 @every_augmentation
 def test_a_seed_gives_the_same_rows_and_leaves_the_global_state(augmentation):
     state = torch.random.get_rng_state()
-    first = augmentation.apply(rows(), seeded(1), "multiclass")
-    again = augmentation.apply(rows(), seeded(1), "multiclass")
-    other = augmentation.apply(rows(), seeded(2), "multiclass")
+    first = augmentation.apply(rows_for(augmentation), seeded(1), "multiclass")
+    again = augmentation.apply(rows_for(augmentation), seeded(1), "multiclass")
+    other = augmentation.apply(rows_for(augmentation), seeded(2), "multiclass")
     assert torch.equal(first.X, again.X)
     assert torch.equal(first.y, again.y)
     if augmentation.changes_X:
         assert not torch.equal(first.X, other.X)
     else:
-        assert torch.equal(first.X, rows().X)
+        assert torch.equal(first.X, rows_for(augmentation).X)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 @every_augmentation
 def test_targets_of_classes_stay_probabilities(augmentation):
-    found = augmentation.apply(rows(), seeded(), "multiclass").y
+    found = augmentation.apply(rows_for(augmentation), seeded(), "multiclass").y
     assert ((found >= 0) & (found <= 1)).all()
     torch.testing.assert_close(found.sum(1), torch.ones(N))
     assert augmentation.softens == bool(((found > 0) & (found < 1)).any())
@@ -168,7 +177,7 @@ def test_label_smoothing_of_a_label_is_towards_one_half(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_transforms_take_and_give_batches_of_the_engine(kind, weighted):
-    given = rows(kind, weighted)
+    given = rows(kind, weighted, IMAGE)
     y = given.y.argmax(1) if kind == "multiclass" else given.y
     total = float(given.weight.sum()) if weighted else float(N)
     batch = Batch.of(given.X, y, given.weight, total)
@@ -225,6 +234,14 @@ def test_entries_compare_hash_and_survive_pickling(augmentation):
         ("mixup", {"alpha": 0}, "alpha must be a finite number greater than 0"),
         ("gaussian_noise", {"std": -1}, "std must be a finite number at least 0"),
         ("label_smoothing", {"amount": 1.0}, "amount must be at least 0 and less than 1"),
+        ("flip", {"axis": "left"}, "axis"),
+        ("shift", {"pixels": 1.5}, "pixels"),
+        ("affine", {"degrees": 181}, "degrees must be at most 180"),
+        ("affine", {"scale": 1}, "scale must be at least 0 and less than 1"),
+        ("color_jitter", {"contrast": 2}, "contrast"),
+        ("cutout", {"size": 0}, "size"),
+        ("erasing", {"probability": -1}, "probability"),
+        ("cutmix", {"alpha": 0}, "alpha must be a finite number greater than 0"),
     ],
 )
 def test_get_augmentation_says_what_is_wrong(name, options, message):
