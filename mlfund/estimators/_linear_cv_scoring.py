@@ -6,13 +6,13 @@ import inspect
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_softmax
 from sklearn.metrics import get_scorer, make_scorer
 
+from mlfund.estimators._stacked_responses import ClassifierResponses
+from mlfund.estimators._stacked_scores import stacked_scores
 from mlfund.estimators.linear import LogisticRegression
 
-# Scores that are computed from the margins of all models at once.
-FROM_MARGINS = (None, "accuracy", "neg_log_loss")
+METHODS = frozenset({"predict", "predict_proba", "decision_function"})
 
 
 class FoldModel(LogisticRegression):
@@ -50,11 +50,7 @@ class Scoring:
 
     def __init__(self, scoring, classes: NDArray, params: dict, model: FoldModel):
         self.classes, self.params, self.model = classes, params, model
-        plain = scoring is None or isinstance(scoring, str)
-        self._from_margins = plain and scoring in FROM_MARGINS and set(params) <= {"sample_weight"}
-        self._log_loss = self._from_margins and scoring == "neg_log_loss"
         self._scorer = with_labels(get_scorer(scoring or "accuracy"), classes)
-        self._scoring = scoring
 
     def score_fold(self, X, y, code, test, W: NDArray, b: NDArray, Cs: NDArray) -> NDArray:
         """Return the scores of one fold's models on its held-out rows.
@@ -73,39 +69,29 @@ class Scoring:
         scores : ndarray of shape (R, K)
         """
         X_test = X[test]
-        margins = X_test @ W.reshape(-1, W.shape[-1]).T + b.ravel()
-        margins = margins.reshape(X_test.shape[0], *b.shape)
+        # Model by model in memory, for scores are means over the rows of one model.
+        margins = np.ascontiguousarray((X_test @ W.reshape(-1, W.shape[-1]).T).T)
+        margins += b.reshape(-1, 1)
+        margins = margins.reshape(-1, b.shape[-1], X_test.shape[0]).swapaxes(1, 2)
         params = {name: _cut(value, test, X.shape[0]) for name, value in self.params.items()}
-        if self._from_margins:
-            score = _log_likelihood if self._log_loss else _accuracy
-            rows = score(margins, code[test])
-            return np.average(rows, axis=0, weights=params.get("sample_weight"))
-        scores = np.empty(W.shape[:2])
+        scores = self._stacked(margins, code[test], params)
         y_test = y[test]
-        for r, c in np.ndindex(*scores.shape):
+        for model in np.flatnonzero(np.isnan(scores)):
+            r, c = np.unravel_index(model, W.shape[:2])
             self.model.C, self.model.coef_, self.model.intercept_ = Cs[c], W[r, c], b[r, c]
-            self.model.hold(X_test, margins[:, r, c])
-            scores[r, c] = self._scorer(self.model, X_test, y_test, **params)
-        return scores
+            self.model.hold(X_test, margins[model])
+            scores[model] = self._scorer(self.model, X_test, y_test, **params)
+        return scores.reshape(W.shape[:2])
 
-
-def _accuracy(margins: NDArray, code: NDArray) -> NDArray:
-    """Return 1.0 where the model (R, K) is right about the row, (rows, R, K)."""
-    if margins.shape[-1] == 1:
-        return ((margins[..., 0] > 0) == (code[:, None, None] == 1)).astype(float)
-    return (margins.argmax(axis=-1) == code[:, None, None]).astype(float)
-
-
-def _log_likelihood(margins: NDArray, code: NDArray) -> NDArray:
-    """Return the log of the probability of each row's class, clipped as log_loss does it."""
-    eps = np.finfo(margins.dtype).eps
-    if margins.shape[-1] == 1:
-        sign = np.where(code == 1, 1.0, -1.0)[:, None, None]
-        own = expit(sign * margins[..., 0])
-    else:
-        own = np.exp(log_softmax(margins, axis=-1))
-        own = np.take_along_axis(own, code[:, None, None, None], axis=-1)[..., 0]
-    return np.log(np.clip(own, eps, 1 - eps))
+    def _stacked(self, margins: NDArray, code: NDArray, params: dict) -> NDArray:
+        """Return the scores of all models, NaN for those that the scorer itself must judge."""
+        scores = None
+        if set(params) <= {"sample_weight"}:
+            weights = params.get("sample_weight")
+            weights = None if weights is None else np.asarray(weights)
+            said = ClassifierResponses(self.classes, code, weights, margins)
+            scores = stacked_scores(self._scorer, said, METHODS)
+        return np.full(len(margins), np.nan) if scores is None else scores
 
 
 def with_labels(scorer, classes: NDArray):
