@@ -12,14 +12,14 @@ from sklearn.utils.validation import _num_samples
 
 from mlfund.model_selection._contract import Family, TrainedModels
 from mlfund.model_selection._families import UnstackableError, family_of
-from mlfund.model_selection._plain_rows import (
+from mlfund.model_selection._prefix import (
     FailedRows,
     Prefix,
     PreparedRows,
     prepare_rows,
-    score_models,
     split_estimator,
 )
+from mlfund.model_selection._scoring import score_models
 from mlfund.model_selection._search_task import (
     Evaluated,
     Refused,
@@ -176,10 +176,7 @@ def _score(
         else:
             result = {"fit_error": None, **scores}
             if task.return_estimator:
-                result["estimator"] = rows.pipeline(
-                    member.estimator,
-                    rows.numbers.index(models.split),
-                    models.estimator(position),
-                )
+                final = models.estimator(position)
+                result["estimator"] = rows.fitted(member.estimator, models.split, final)
         evaluated.append(Evaluated(member.number, models.split, result | shared))
     return evaluated

