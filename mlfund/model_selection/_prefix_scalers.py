@@ -38,13 +38,14 @@ def is_affine(scaler: Any) -> bool:
 
 
 def as_scalers_see(X: Any) -> Any:
-    """Return X as the scalers of scikit-learn convert it: floating point, dense or CSR."""
-    return check_array(
-        X,
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        ensure_all_finite="allow-nan",
-    )
+    """Return X as the scalers of scikit-learn convert it: floating point, dense or CSR.
+
+    Raises
+    ------
+    ValueError
+        If X holds NaN, which scalers would let pass, or is no table of finite numbers.
+    """
+    return check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
 
 
 def fit_affine(
@@ -90,8 +91,8 @@ def fit_affine(
         centre[splits], scale[splits] = found
     if not (np.isfinite(centre).all() and np.isfinite(scale).all()):
         raise ValueError(
-            f"{type(scaler).__name__} finds no finite centre and scale in X: it contains "
-            "NaN, infinity or values too large."
+            f"{type(scaler).__name__} finds no finite centre and scale in X: values are too "
+            "large; divide them by a constant."
         )
     return Affine(centre, scale)
 
