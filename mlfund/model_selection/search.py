@@ -6,7 +6,9 @@ import os
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+
+# not as re-exported: mlfund.accelerate replaces those names by classes that use these here
+from sklearn.model_selection._search import GridSearchCV, RandomizedSearchCV
 
 from mlfund.model_selection._search import BaseBatchedSearch
 
