@@ -278,14 +278,14 @@ def _transformed_rows(prefix, X, y, split, number, fit_params, train_scores) -> 
     X_train, y_train = _safe_indexing(X, train), _rows_of(y, train)
     cut = _check_method_params(X, params=leading_params, indices=train)
     parts = [pipeline.fit_transform(X_train, y_train, **cut)]
-    parts.append(pipeline.transform(_safe_indexing(X, test)))
+    parts.append(_transform(pipeline, _safe_indexing(X, test)))
     ends = np.cumsum([_num_samples(part) for part in parts])
     if ends[0] != len(train) or ends[1] - ends[0] != len(test):
         raise ValueError("The steps before the last one change the number of rows.")
     fitted_rows, scored_rows = np.arange(ends[0]), np.arange(ends[0], ends[1])
     order, train_scored = np.concatenate([train, test]), fitted_rows
     if train_scores:
-        again = pipeline.transform(X_train)
+        again = _transform(pipeline, X_train)
         if not _same(again, parts[0]):
             parts.append(again)
             order = np.concatenate([order, train])
@@ -301,6 +301,14 @@ def _transformed_rows(prefix, X, y, split, number, fit_params, train_scores) -> 
         train_scored=[train_scored],
         fitted_leading=lambda position: pipeline.steps,
     )
+
+
+def _transform(pipeline: Pipeline, X: Any) -> Any:
+    # Not the pipeline's own transform, which asks the last of these steps whether it is
+    # fitted: one without state may not know, and inside the whole pipeline is not asked.
+    for _, step in pipeline.steps:
+        X = X if _passes(step) else step.transform(X)
+    return X
 
 
 def _passes(step: Any) -> bool:
