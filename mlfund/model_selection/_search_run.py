@@ -116,7 +116,7 @@ class SearchRun:
             estimator=self.estimator,
             X=self.X,
             y=self.y,
-            splits=[tuple(map(_row_numbers, split)) for split in splits],
+            splits=[tuple(map(row_numbers, split)) for split in splits],
             scorer=self.scorer,
             fit_params=self.routed.estimator.fit,
             score_params=self.routed.scorer.score,
@@ -151,7 +151,7 @@ class SearchRun:
             store.clear()
 
 
-def _row_numbers(rows: Any) -> NDArray[Any]:
+def row_numbers(rows: Any) -> NDArray[Any]:
     """Return row numbers, also of a mask."""
     rows = np.asarray(rows)
     return np.flatnonzero(rows) if rows.dtype == bool else rows
