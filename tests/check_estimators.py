@@ -38,6 +38,7 @@ ARGUMENTS = {
     "BatchedHalvingGridSearchCV": {**GRID, "min_resources": 8, "random_state": 0},
     "BatchedHalvingRandomSearchCV": {**DRAWN, "min_resources": 8, "n_candidates": 2},
     "BatchedRandomizedSearchCV": {**DRAWN, "n_iter": 2},
+    "ImageScaler": {"image_shape": "row"},
     "NeuralClassifier": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "NeuralRegressor": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "ParametricRegressor": {"function": linear_function},

@@ -43,6 +43,9 @@ MODELS = {
         hidden_layer_sizes=(8,), max_iter=5, tol=0, random_state=0
     ),
     "table": lambda: make_pipeline(mlfund.TablePreprocessor(), mlfund.LogisticRegression()),
+    "image scaler": lambda: make_pipeline(
+        mlfund.ImageScaler(image_shape="row"), mlfund.LogisticRegression()
+    ),
     "boosted": lambda: make_pipeline(
         mlfund.TablePreprocessor(categorical_encoding="native", impute=False, numeric_scaling=None),
         BoostedTreesClassifier(max_trees=5, n_threads=1, random_state=0),

@@ -28,6 +28,7 @@ def test_public_names_are_pinned():
         "BatchedHalvingGridSearchCV",
         "BatchedHalvingRandomSearchCV",
         "BatchedRandomizedSearchCV",
+        "ImageScaler",
         "LinearRegressor",
         "LogisticRegression",
         "LogisticRegressionCV",

@@ -1,5 +1,6 @@
 """Leakage-safe preprocessing: all statistics come from the rows given to fit."""
 
+from mlfund.preprocessing.images import ImageScaler
 from mlfund.preprocessing.table import TablePreprocessor
 
-__all__ = ["TablePreprocessor"]
+__all__ = ["ImageScaler", "TablePreprocessor"]
