@@ -58,7 +58,7 @@ class Size:
 
 
 FULL = Size(50_000, 50, 128, 5, 16, 4, 5)
-QUICK = Size(300, 5, 4, 2, 2, 2, 2)
+QUICK = Size(600, 5, 4, 2, 2, 2, 2)
 
 
 def run(quick: bool = False) -> dict[str, Any]:
