@@ -130,11 +130,10 @@ def _params_by_name(scorer: Any, params: Mapping[str, Any]) -> dict[str, dict[st
         routed = process_routing(scorer, "score", **params)
         return {name: dict(routed[name]["score"]) for name in scorer._scorers}
     common = {name: value for name, value in params.items() if name != "sample_weight"}
-    weight = (
-        {} if params.get("sample_weight") is None else {"sample_weight": params["sample_weight"]}
-    )
+    given = params.get("sample_weight") is not None
+    weight = {"sample_weight": params["sample_weight"]} if given else {}
     return {
-        name: {**common, **(weight if one._accept_sample_weight() else {})}
+        name: {**common, **(weight if given and one._accept_sample_weight() else {})}
         for name, one in scorer._scorers.items()
     }
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
 # What a scorer can ask of an estimator.
-METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+METHODS = ("predict", "predict_proba", "decision_function")
 
 
 def _like_the_estimator(method: str) -> Any:
@@ -50,12 +49,6 @@ class ModelView:
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return probabilities of the classes."""
         return self._models.predict_proba(self._raw)[0]
-
-    @_like_the_estimator("predict_log_proba")
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Return the logarithms of the probabilities."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
 
     @_like_the_estimator("decision_function")
     def decision_function(self, X: Any) -> NDArray[Any]:
