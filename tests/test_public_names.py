@@ -40,6 +40,7 @@ def test_public_names_are_pinned():
         "SnapshotEvery",
         "TablePreprocessor",
         "advise",
+        "cross_validate",
         "diagnose",
         "find_learning_rate",
         "load",
