@@ -15,12 +15,9 @@ from skorch.callbacks import Callback, EarlyStopping, PrintLog
 from torch import Tensor
 
 from mlfund._engine.net import Engine, StopTraining
+from mlfund._engine.plateau import gave_up, lowered, watch
 from mlfund.optimizers import set_learning_rate
 from mlfund.schedules import Adaptive
-
-# scikit-learn's learning_rate="adaptive": divide by 5, and stop below this rate.
-ADAPTIVE_FACTOR = 5.0
-ADAPTIVE_SMALLEST = 1e-6
 
 
 def in_order(callbacks: Iterable[Any]) -> list[Any]:
@@ -106,17 +103,12 @@ class StopOnPlateau(Callback):
 
     def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
         """Count stale epochs; stop or lower the learning rate after too many."""
-        # Comparisons are scikit-learn's, so that NaN scores count as it counts them.
-        if self.on_score:
-            score = net.history[-1]["valid_score"]
-            self.stale = self.stale + 1 if score < self.best + self.tol else 0
-            if score > self.best:
-                self.best = score
-                self._best_weights = net.snapshot()
-        else:
-            loss = net.history[-1]["train_loss"]
-            self.stale = self.stale + 1 if loss > self.best - self.tol else 0
-            self.best = min(self.best, loss)
+        value = net.history[-1]["valid_score" if self.on_score else "train_loss"]
+        self.best, self.stale, improved = watch(
+            value, self.best, self.stale, tol=self.tol, on_score=self.on_score
+        )
+        if improved and self.on_score:
+            self._best_weights = net.snapshot()
         if self.stale > self.patience:
             self._give_up(net)
 
@@ -129,19 +121,15 @@ class StopOnPlateau(Callback):
         if self.lower is not None and self.lower(net):
             self.stale = 0
             return
-        what = "Validation score" if self.on_score else "Training loss"
-        raise StopTraining(
-            f"{what} did not improve more than tol={self.tol:f} for {self.patience} "
-            "consecutive epochs."
-        )
+        raise StopTraining(gave_up(self.tol, self.patience, on_score=self.on_score))
 
 
 def lower_adaptively(net: Engine) -> bool:
     """Divide the learning rate by 5; False once it has reached 1e-6."""
-    lr = float(net.optimizer_.param_groups[0]["lr"])
-    if lr <= ADAPTIVE_SMALLEST:
+    lr = lowered(float(net.optimizer_.param_groups[0]["lr"]))
+    if lr is None:
         return False
-    set_learning_rate(net.optimizer_, lr / ADAPTIVE_FACTOR, keep_velocity=True)
+    set_learning_rate(net.optimizer_, lr, keep_velocity=True)
     return True
 
 
