@@ -5,21 +5,18 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 from torch import nn
 
-from mlfund._check import limited_threads, seed_from
+from mlfund._check import seed_from
 from mlfund.estimators import _neural_own_probe as probe
 from mlfund.estimators import _neural_spec as spec
-from mlfund.estimators._neural_base import BaseNeural
-from mlfund.estimators._neural_own_build import Recipe, export_weights, name_of, options_for
-from mlfund.estimators._neural_training import Outcome
-from mlfund.nets.raw_scores import RawScores
+from mlfund.estimators._neural_module import BuiltModule, ProbedScores, tensor_of
+from mlfund.estimators._neural_own_build import Recipe, name_of, options_for
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "module": [callable],
@@ -30,27 +27,13 @@ CONSTRAINTS: dict[str, list[Any]] = {
 _OPTION = "module_params__"
 
 
-class _OwnScores(RawScores):
-    """A module of the user's own, with how it was built and what a first pass showed."""
-
-    def __init__(self, module: nn.Module, recipe: Recipe, seen: probe.FirstPass) -> None:
-        super().__init__(module, output=recipe.output, kind=recipe.kind)
-        self.recipe = recipe
-        self.flop_per_row = seen.flop_per_row
-        self.rows_at_once = seen.rows_at_once
-
-
-class OwnModule(BaseNeural):
+class OwnModule(BuiltModule):
     """A module of the user's own behind scikit-learn's interface; see the subclasses."""
 
     module: Any
     module_params: dict[str, Any] | None
     keep_integers: bool
-    module_: nn.Module
     input_shape_: tuple[int, ...]
-    _recipe: Recipe
-    # Floating-point operations of a row in a forward pass, and rows that one takes at most.
-    _pass_costs: tuple[float, int]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
@@ -158,14 +141,14 @@ class OwnModule(BaseNeural):
         # draws from here on, other masks in each call of `partial_fit`.
         torch.manual_seed((seed + (0 if first else self.t_)) % 2**63)
         name = name_of(self.module)
-        rows = _tensor(X, slice(0, probe.PROBED_ROWS), device)
+        rows = tensor_of(X, slice(0, probe.PROBED_ROWS), device)
         seen = probe.first_pass(module, rows, name)
         probe.check_trainable(module, name)
         reading = {"name": name, "output": recipe.output, "kind": recipe.kind}
         probe.check_output(seen, len(rows), width=width, **reading)
         if first:
             probe.warn_of_double_link(seen, **reading)
-        return _OwnScores(module, recipe, seen)
+        return ProbedScores(module, recipe, seen)
 
     def _recipe_for(self, X: Any, width: int, seed: int, dtype: np.dtype[Any]) -> Recipe:
         kind, output = self._kind(), getattr(self, "module_output", "raw")
@@ -197,33 +180,6 @@ class OwnModule(BaseNeural):
                 "fit with warm_start=False to start anew."
             )
 
-    def _train(self, *args: Any, **options: Any) -> Outcome:
-        # autograd is needed here, also where the caller is under torch.no_grad.
-        with torch.enable_grad():
-            return super()._train(*args, **options)
-
-    def _publish_module(self, module: _OwnScores) -> None:
-        if not all(bool(torch.isfinite(p).all()) for p in module.module.parameters()):
-            raise ValueError("Solver produced non-finite parameter weights.")
-        # A copy: in training the parameters are pieces of one tensor of the optimizer's.
-        self.module_ = copy.deepcopy(module.module).eval()
-        self._recipe = module.recipe
-        self._pass_costs = (module.flop_per_row / 3, module.rows_at_once)
-
-    def _raw(self, X: Any) -> np.ndarray:
-        """Return raw scores, shape (n, k), computed where `module_` is."""
-        check_is_fitted(self)
-        X = self._checked_rows(X)
-        net = RawScores(self.module_, output=self._recipe.output, kind=self._recipe.kind).eval()
-        device = next(self.module_.parameters()).device
-        flop, rows = self._pass_costs
-        with torch.no_grad(), limited_threads(flop * min(rows, X.shape[0])):
-            parts = [
-                net(_tensor(X, slice(start, start + rows), device)).cpu().numpy()
-                for start in range(0, X.shape[0], rows)
-            ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
     def _checked_rows(self, X: Any) -> Any:
         X, shape = _two_dimensional(X)
         self._check_shape(shape)
@@ -240,31 +196,6 @@ class OwnModule(BaseNeural):
         else:
             X = X.astype(self._recipe.dtype, copy=False)
         return X if shape is None else X.reshape(-1, *shape)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether a training has ended with weights."""
-        return hasattr(self, "module_")
-
-    def _forget(self) -> None:
-        super()._forget()
-        for name in ("_recipe", "_pass_costs", "_target_kind"):
-            self.__dict__.pop(name, None)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state with the module as arrays of its weights."""
-        state: dict[str, Any] = super().__getstate__()
-        module = state.pop("module_", None)
-        if module is not None:
-            state["_module_weights"] = export_weights(module)
-        return state
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Build the module again, on the CPU."""
-        state = dict(state)
-        weights = state.pop("_module_weights", None)
-        super().__setstate__(state)
-        if weights is not None:
-            self.module_ = self._recipe.rebuild(weights)
 
     def __sklearn_tags__(self) -> Any:
         """Say that sparse X is accepted."""
@@ -284,15 +215,6 @@ def _two_dimensional(X: Any) -> tuple[Any, tuple[int, ...] | None]:
         return X, None
     shape = tuple(int(size) for size in X.shape[1:])
     return X.reshape(len(X), math.prod(shape)), shape
-
-
-def _tensor(X: Any, rows: slice, device: torch.device) -> torch.Tensor:
-    """Return some rows of X as a dense tensor."""
-    part = X[rows]
-    dense = part.toarray() if hasattr(part, "toarray") else part
-    # torch refuses to look at read-only memory.
-    dense = np.ascontiguousarray(dense)
-    return torch.from_numpy(dense if dense.flags.writeable else dense.copy()).to(device)
 
 
 def _equal(first: Any, second: Any) -> bool:
