@@ -34,15 +34,10 @@ TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 def suits(X, loss) -> bool:
     """Return whether the loops take these rows and this loss."""
     return (
-        isinstance(X, np.ndarray)
-        and X.dtype in TYPES
-        and X.flags.c_contiguous
-        and X.flags.aligned
-        and X.dtype.isnative
+        kernels.takes_dense(X)
         and X.size >= LEAST_ENTRIES
         and type(loss) in (BinaryLoss, MultinomialLoss)
         and loss.k <= MOST_OUTPUTS
-        and kernels.register_bytes() > 0
     )
 
 

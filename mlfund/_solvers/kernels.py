@@ -60,6 +60,18 @@ def register_bytes() -> int:
     return int(call("dense_pass_bytes", ctypes.c_int64))
 
 
+def takes_dense(X) -> bool:
+    """Return whether the loops that gcc alone compiles take X as dense rows."""
+    return (
+        isinstance(X, np.ndarray)
+        and X.dtype.type in (np.float32, np.float64)
+        and X.flags.c_contiguous
+        and X.flags.aligned
+        and X.dtype.isnative
+        and register_bytes() > 0
+    )
+
+
 def suits(X) -> bool:
     """Return whether the kernels take X: dense, or CSR with 32-bit indices."""
     return not sp.issparse(X) or (X.indices.dtype == np.int32 and X.indptr.dtype == np.int32)

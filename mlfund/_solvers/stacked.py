@@ -105,7 +105,7 @@ def _design(rows: FoldedRows, terms: Terms) -> FoldedDesign:
         rows.X,
         rows.times,
         intercept=terms.intercept,
-        centred=terms.intercept and terms.of_intercept is None,
+        free=terms.of_intercept is None,
         standardise=terms.standardise,
         affine=rows.affine,
     )
@@ -113,9 +113,8 @@ def _design(rows: FoldedRows, terms: Terms) -> FoldedDesign:
 
 def _tell_scales(fit: GridFit, design: FoldedDesign) -> None:
     """Write down what the folds scaled the columns of X by."""
-    if design.standardise:
-        fit.scale = design.scale * design.spread
-        fit.mean = design.centre + design.scale * design.mean
+    if design.of_folds is not None:
+        fit.mean, fit.scale = design.of_folds
 
 
 def _solve_lacking(rows: FoldedRows, fold: int, absent, Cs, l1_ratios, terms) -> GridFit:

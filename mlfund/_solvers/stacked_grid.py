@@ -15,6 +15,7 @@ from mlfund._solvers.stacked_descent import MAX_ITER, STALLED
 from mlfund._solvers.stacked_problem import StackedProblem
 from mlfund._solvers.stacked_rows import FoldedDesign
 from mlfund._solvers.stacked_stages import balanced, descend
+from mlfund._solvers.threads import blas_threads
 
 # Under so many products of entries of X and models, float32 saves less than it costs.
 FLOAT32_WORK = 2e7
@@ -39,10 +40,10 @@ class Grid:
         of_strength = len(self.total) * self.rows.k * self.design.p
         stacked = self.terms.solver is None and of_strength <= STACK_ENTRIES
         l2 = 1.0 / self.Cs[by_strength, None] / self.total
-        usable = np.isfinite(l2 * self.design.units.max()) & (
-            l2 * self.design.units.max() < LARGEST_PENALTY
-        )
-        usable = usable.all(axis=1) & stacked & ((ratio == 0) | np.isinf(self.Cs[by_strength]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            largest = l2 * self.design.spread.max(axis=1) ** 2
+        usable = (np.isfinite(largest) & (largest < LARGEST_PENALTY)).all(axis=1)
+        usable &= stacked & ((ratio == 0) | np.isinf(self.Cs[by_strength]))
         chosen = by_strength[usable]
         at_once = max(STACK_ENTRIES // of_strength, 1)
         for start in range(0, len(chosen), at_once):
@@ -66,6 +67,7 @@ class Grid:
             self.total if largest is None else self.total / largest,
             self.terms.of_intercept,
             dtype,
+            blas_threads(),
         )
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             stack = descend(problem, self.terms.tol, self.terms.max_iter, self.terms.rng)

@@ -7,7 +7,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from mlfund._solvers.metrics import inverse_of
-from mlfund._solvers.stacked_problem import StackedProblem, probabilities
+from mlfund._solvers.stacked_problem import StackedProblem
+from mlfund._solvers.stacked_products import probabilities
 
 # Beyond so many columns a dense inverse costs more than the passes it saves.
 DENSE_COLUMNS = 1500
@@ -26,7 +27,6 @@ class Sample:
     Attributes
     ----------
     rows : ndarray or CSR of shape (n_s, p)
-        In coordinates that are the mean of those of the folds.
     index : ndarray of int of shape (n_s,)
         Their numbers in X.
     weights : ndarray of shape (n_s,)
@@ -43,13 +43,7 @@ class Sample:
         if len(index) > 1.5 * size:
             index = np.sort(rng.choice(index, size=size, replace=False))
         self.index, self.dense = index, dense
-        self.rows = design.rows(index, np.float32 if problem.dtype == np.float32 else np.float64)
-        if not design.sparse:
-            mean, spread = design.mean.mean(axis=0), design.spread.mean(axis=0)
-            self.rows[:, : design.d] -= mean.astype(self.rows.dtype)
-            self.rows[:, : design.d] /= spread.astype(self.rows.dtype)
-            if design.p > design.d and not design.intercept:
-                self.rows[:, design.d] = 0.0
+        self.rows = design.mean_rows(index, problem.dtype)
         weights = np.ones(len(index)) if problem.weights is None else problem.weights[index]
         total = weights.sum()
         # All rows with a weight may have been missed.

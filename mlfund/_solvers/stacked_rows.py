@@ -7,13 +7,15 @@ mask, no copy of X for each fold.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from mlfund._solvers.design import column_statistics
+from mlfund._solvers.moments import column_statistics
+from mlfund._solvers.stacked_moments import fold_moments
 
 # Shorter segments cost more in calls than the held-out rows that they save.
 SHORTEST_SEGMENT = 64
@@ -40,6 +42,13 @@ class Segment:
     rows: slice
     folds: NDArray
     times: NDArray | None
+
+    def models(self, fold: NDArray) -> tuple[NDArray, NDArray]:
+        """Return which models, given by their folds, train here: places in `folds`, numbers."""
+        place = np.searchsorted(self.folds, fold)
+        place[place == len(self.folds)] = 0
+        at_work = np.flatnonzero(self.folds[place] == fold)
+        return place[at_work], at_work
 
 
 def sort_into_segments(times: NDArray) -> tuple[NDArray, list[Segment]]:
@@ -99,8 +108,10 @@ class FoldedDesign:
     """Sorted rows in common coordinates, and each fold's own coordinates upon them.
 
     The shared matrix A holds X in centred, scaled columns with a constant column at the end.
-    Fold f sees the columns (a - mean_f) / scale_f; this is applied to the weights, not to A:
-    w_j = v_j / scale_fj and b = v_d - sum_j mean_fj w_j.
+    Fold f penalises the weights of the columns (a - mean_f) / spread_f. The solver's weights
+    V are those upon A, so that the spread is one of the penalty alone. While the intercept
+    is free the mean does not matter either; else the constant column takes part in every
+    weight: `to_shared` and `pull_back`.
 
     Parameters
     ----------
@@ -109,11 +120,11 @@ class FoldedDesign:
         See `sort_into_segments`.
     intercept : bool
         Whether the models have an intercept.
-    centred : bool
-        Whether the columns of A may be centred: the intercept is there and not penalised.
+    free : bool
+        Whether it is not penalised.
     standardise : bool
         Whether each fold standardises the columns by its training rows, as StandardScaler
-        does (of sparse X only the scale); the weights v are then penalised in those columns.
+        does (of sparse X only the scale).
     affine : tuple of two ndarrays of shape (F, d), optional
         In place of that, centre and scale of the folds in the columns of X.
 
@@ -124,13 +135,11 @@ class FoldedDesign:
     centre, scale : ndarray of shape (d,)
         A is (X - centre) / scale.
     mean, spread : ndarray of shape (F, d)
-        Coordinates of the folds upon A; zeros and ones unless `standardise`.
-    standardise : bool
-        Whether the folds have such coordinates.
-    units : ndarray of shape (p,)
-        The penalty on v_j is `units[j]` times that on a weight of the columns penalised.
+        Coordinates of the folds upon A; those of X itself where no fold scales.
     p : int
         Columns of A.
+    shift, inverse : ndarray
+        What makes A of the columns as they are stored: (x - shift) * inverse.
     """
 
     def __init__(
@@ -139,7 +148,7 @@ class FoldedDesign:
         times: NDArray,
         *,
         intercept: bool,
-        centred: bool,
+        free: bool,
         standardise: bool,
         affine: tuple[NDArray, NDArray] | None = None,
     ):
@@ -147,36 +156,40 @@ class FoldedDesign:
         self.n, self.d = X.shape
         self.F = len(times)
         self.sparse = sp.issparse(X)
-        self.intercept, self.standardise = intercept, standardise or affine is not None
+        self.intercept, self.free = intercept, intercept and free
         self.order, self.segments = sort_into_segments(times)
-        centred = (centred or self.standardise) and not self.sparse
+        scaled = standardise or affine is not None
+        centred = (self.free or scaled) and not self.sparse
         self.centre, self.scale, self.dead = column_statistics(X, 1.0 / self.n, centred)
-        self._constant = intercept or centred
-        self.p = self.d + self._constant
-        self.units = np.zeros(self.p)
-        self.units[: self.d] = 1.0 if self.standardise else 1.0 / self.scale**2
-        self.mean, self.spread = np.zeros((self.F, self.d)), np.ones((self.F, self.d))
-        self._blocks: dict = {}
-        if self.standardise and centred:
+        if scaled and centred:
             # A has zeros in the columns that are constant.
             self.centre = np.where(self.dead, X[0], self.centre)
+        self.shift, self.inverse = self.centre, np.where(self.dead, 0.0, 1.0 / self.scale)
+        self._constant = intercept or centred
+        self.p = self.d + self._constant
+        self._blocks: dict = {}
         if affine is not None:
-            self.mean = (affine[0] - self.centre) / self.scale
-            self.spread = affine[1] / self.scale
+            centres, scales = affine
         elif standardise:
-            self._fold_statistics()
+            centres, scales = fold_moments(
+                X, self.order, self.segments, self.F, self.centre, self.scale
+            )
+        else:
+            centres, scales = np.zeros((self.F, self.d)), np.ones((self.F, self.d))
+        self.mean, self.spread = (centres - self.centre) / self.scale, scales / self.scale
+        self.of_folds = (centres, scales) if scaled else None
+        self._tied = not self.free and bool(self.mean.any())
 
     def rows(self, index: NDArray, dtype):
         """Return rows of A, given by their numbers in X, in some dtype."""
-        inverse = np.where(self.dead, 0.0, 1.0 / self.scale)
         if self.sparse:
-            part = self.X[index].multiply(inverse).tocsr()
+            part = self.X[index].multiply(self.inverse).tocsr()
             if self._constant:
                 part = sp.hstack([part, np.ones((part.shape[0], 1))], format="csr")
             return part.astype(dtype)
         block = np.ones((len(index), self.p), dtype=dtype)
         # Subtracted in the precision of X: far from zero, float32 would lose the digits.
-        block[:, : self.d] = (self.X[index] - self.centre) * inverse
+        block[:, : self.d] = (self.X[index] - self.centre) * self.inverse
         return block
 
     def matrix(self, dtype):
@@ -194,14 +207,26 @@ class FoldedDesign:
                 self._blocks[dtype] = A
         return self._blocks[dtype]
 
-    def sampled(self, index: NDArray, rows) -> FoldedDesign:
-        """Return a design of one fold on some rows, given in the mean coordinates."""
-        other = object.__new__(FoldedDesign)
-        other.__dict__.update(self.__dict__)
-        other.order, other.F, other.standardise = index, 1, False
-        other.segments = [Segment(slice(0, len(index)), np.zeros(1, dtype=int), None)]
-        other._blocks = {rows.dtype: rows}
+    def sampled(self, rows) -> FoldedDesign:
+        """Return a design of one fold on some rows of A, given as `mean_rows` does."""
+        other = copy.copy(self)
+        other.X, other.n, other.F = rows, len(rows), 1
+        other.order = np.arange(len(rows))
+        other.segments = [Segment(slice(0, len(rows)), np.zeros(1, dtype=int), None)]
+        other.mean = self.mean.mean(axis=0, keepdims=True)
+        other.spread = np.sqrt(np.mean(self.spread**2, axis=0, keepdims=True))
+        other.shift, other.inverse = np.zeros(self.p), np.ones(self.p)
+        other._tied, other._blocks = False, {rows.dtype: rows}
         return other
+
+    def mean_rows(self, index: NDArray, dtype):
+        """Return rows of A for weights that a mean fold ties to the constant column."""
+        rows = self.rows(index, dtype)
+        if self._tied:
+            rows[:, : self.d] -= self.mean.mean(axis=0).astype(dtype)
+        if self._constant and not self.intercept:
+            rows[:, self.d] = 0.0
+        return rows
 
     def release(self, dtype) -> None:
         """Forget the copy of A in one dtype."""
@@ -215,47 +240,18 @@ class FoldedDesign:
             index = slice(start, min(start + step, segment.rows.stop))
             yield index, A[index]
 
-    def _fold_statistics(self) -> None:
-        """Take mean and standard deviation of each fold's training rows from segment sums."""
-        counts = np.zeros(self.F)
-        first, second = np.zeros((self.F, self.d)), np.zeros((self.F, self.d))
-        for segment in self.segments:
-            for index, rows in self.blocks(segment, 256, np.float64):
-                part = rows[:, : self.d]
-                squared = part.multiply(part).tocsr() if self.sparse else part * part
-                times = segment.times
-                if times is None:
-                    times = np.ones((len(segment.folds), 1))
-                elif times.shape[1] > 1:
-                    offset = segment.rows.start
-                    times = times[:, index.start - offset : index.stop - offset]
-                times = np.broadcast_to(times, (len(times), part.shape[0])).astype(np.float64)
-                counts[segment.folds] += times.sum(axis=1)
-                first[segment.folds] += (part.T @ times.T).T
-                second[segment.folds] += (squared.T @ times.T).T
-        mean = first / counts[:, None]
-        variance = second / counts[:, None] - mean**2
-        rounding = 1e-12 * (1.0 + mean**2)
-        self.spread = np.sqrt(np.where(variance > rounding, variance, 1.0))
-        if not self.sparse:
-            self.mean = mean
-
     def to_shared(self, V: NDArray, fold: NDArray) -> NDArray:
         """Return weights upon A, (m, k, p), for weights V of models of some folds."""
-        if not self.standardise:
+        if not self._tied:
             return V
         W = V.copy()
-        W[..., : self.d] /= self.spread[fold, None]
-        if self._constant:
-            W[..., self.d] -= np.einsum("mkj,mj->mk", W[..., : self.d], self.mean[fold])
+        W[..., self.d] -= np.einsum("mkj,mj->mk", W[..., : self.d], self.mean[fold])
         return W
 
     def pull_back(self, G: NDArray, fold: NDArray) -> NDArray:
         """Return the gradient by V for a gradient by weights upon A, in place."""
-        if self.standardise:
-            if self._constant:
-                G[..., : self.d] -= G[..., self.d :] * self.mean[fold, None]
-            G[..., : self.d] /= self.spread[fold, None]
+        if self._tied:
+            G[..., : self.d] -= G[..., self.d :] * self.mean[fold, None]
         if self._constant and not self.intercept:
             G[..., self.d] = 0.0
         return G
@@ -268,12 +264,10 @@ class FoldedDesign:
             return W, np.zeros(W.shape[:2])
         return W, shared[..., self.d] - W @ self.centre
 
-    def gradient_to_original(self, G: NDArray) -> NDArray:
+    def gradient_to_original(self, G: NDArray, fold: NDArray) -> NDArray:
         """Return the gradient by the weights of the columns that a user sees."""
-        if self.standardise:
-            return G
         original = G.copy()
-        original[..., : self.d] *= np.where(self.dead, 0.0, self.scale)
-        if self.intercept and self.centre.any():
-            original[..., : self.d] += G[..., self.d :] * self.centre
+        if self.free:
+            original[..., : self.d] -= G[..., self.d :] * self.mean[fold, None]
+        original[..., : self.d] /= self.spread[fold, None]
         return original

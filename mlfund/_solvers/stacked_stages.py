@@ -42,20 +42,21 @@ def descend(problem: StackedProblem, tol: float, max_iter: int, rng) -> Stack:
 
 def _pilot(problem: StackedProblem, sample: Sample, metric: SharedMetric, tol: float) -> NDArray:
     """Return a start for each strength, (K, k, p), from the sample; leave the metric there."""
-    design = problem.design.sampled(sample.index, sample.rows)
+    design = problem.design.sampled(sample.rows)
     K = int(problem.strength[-1]) + 1
-    weights = None if problem.weights is None else problem.weights
-    total = len(sample.index) if weights is None else weights[sample.index].sum()
+    weights = None if problem.weights is None else problem.weights[sample.index]
+    total = len(sample.index) if weights is None else weights.sum()
     l2 = problem.l2.mean(axis=1, keepdims=True)
     pilot = StackedProblem(
         design,
-        problem.code,
+        problem.code[sample.index],
         problem.n_classes,
         weights,
         l2,
         np.array([max(total, np.finfo(float).tiny)]),
         problem.of_intercept,
         sample.rows.dtype,
+        problem.threads,
     )
     stack = Stack(np.zeros((K, problem.k, problem.design.p)))
     steps, refresh_at = PILOT_STEPS["newton" if problem.k == 1 or metric.joint else "shared"]

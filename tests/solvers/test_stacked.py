@@ -373,7 +373,7 @@ def test_gradient_is_the_derivative(k, standardise):
 
     X, code = data(90, 3, k=k)
     times = training_times([np.arange(0, 60), np.arange(30, 90)], 90)
-    design = FoldedDesign(X, times, intercept=True, centred=True, standardise=standardise)
+    design = FoldedDesign(X, times, intercept=True, free=True, standardise=standardise)
     l2 = np.array([[0.1, 0.2], [0.0, 0.5]])
     problem = StackedProblem(design, code, k, None, l2, np.full(2, 60.0), None, np.float64)
     models = np.arange(4)
