@@ -11,6 +11,7 @@ from mlfund.model_selection._contract import Family
 # otherwise. Modules are imported when a search meets the class.
 FAMILIES: dict[str, str] = {
     "mlfund.estimators.linear.LogisticRegression": "mlfund.model_selection._linear_family",
+    "mlfund.estimators.linear_regressor.LinearRegressor": "mlfund.model_selection._linear_family",
 }
 
 

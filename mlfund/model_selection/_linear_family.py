@@ -7,10 +7,14 @@ from types import ModuleType
 from typing import Any
 
 from mlfund.estimators.linear import LogisticRegression
-from mlfund.model_selection import _linear_logistic
+from mlfund.estimators.linear_regressor import LinearRegressor
+from mlfund.model_selection import _linear_logistic, _linear_regression
 from mlfund.model_selection._contract import SearchRows, TrainedModels
 
-_KINDS: dict[type, ModuleType] = {LogisticRegression: _linear_logistic}
+_KINDS: dict[type, ModuleType] = {
+    LogisticRegression: _linear_logistic,
+    LinearRegressor: _linear_regression,
+}
 
 
 class LinearFamily:
