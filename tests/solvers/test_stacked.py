@@ -18,7 +18,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from mlfund._solvers import stacked_descent, stacked_grid, stacked_metrics
+from mlfund._solvers import kernels, stacked_descent, stacked_grid, stacked_metrics
 from mlfund._solvers.stacked import solve_grid
 from mlfund._solvers.stacked_data import FoldedRows, training_times
 from mlfund._solvers.stacked_metrics import nearest_of
@@ -94,6 +94,21 @@ def test_weights_and_intercept(k, intercept):
     check(found, X, code, trains, weights=weights, intercept=intercept)
     if not intercept:
         assert not found.b.any()
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_without_compiled_loops(k, monkeypatch):
+    monkeypatch.setattr(kernels, "register_bytes", lambda: 0)
+    X, code = data(k=k)
+    weights = np.random.RandomState(1).uniform(0, 2, len(X))
+    for splitter in (StratifiedKFold(3), ShuffleSplit(3, random_state=0)):
+        trains = [train for train, _ in splitter.split(X, code)]
+        found = fit(X, code, k, trains, weights=weights, standardise=True)
+        for f, train in enumerate(trains):
+            scaler = StandardScaler().fit(X[train])
+            np.testing.assert_allclose(found.scale[f], scaler.scale_, rtol=1e-9)
+            exact = reference(scaler.transform(X), code, train, CS[2], weights=weights)
+            np.testing.assert_allclose(found.W[f, 0, 2] * scaler.scale_, exact.coef_, atol=1e-6)
 
 
 def test_rows_taken_twice_are_weights():
