@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -53,6 +54,8 @@ class StreamRows:
         self.n_rows = len(streams[0].rows)
         self.batch_size = min(batch_size, self.n_rows)
         self.n_batches = n_batches(self.n_rows, self.batch_size)
+        # Other programs may see the same streams from their beginning.
+        self._orders = {id(stream): copy.deepcopy(stream.order) for stream in streams}
         self.weighted = any(stream.weight is not None for stream in streams)
         self.keep(streams)
 
@@ -82,10 +85,11 @@ class StreamRows:
 
     def _draw(self, stream: Stream) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the rows of an epoch in their order, and their weights."""
-        if stream.order is None or self.n_batches == 1:
+        draw_order = self._orders[id(stream)]
+        if draw_order is None or self.n_batches == 1:
             # One batch of all rows: their order changes nothing but rounding.
             return stream.rows, stream.weight
-        order = stream.order()
+        order = draw_order()
         weight = None if stream.weight is None else stream.weight[order]
         return stream.rows[order], weight
 

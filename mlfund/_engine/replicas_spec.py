@@ -32,8 +32,8 @@ class Stream:
     rows : ndarray of int64, shape (n_s,)
         Rows of X to train on, in their own order.
     order : callable or None
-        Returns the permutation of ``range(n_s)`` of the next epoch, for this stream alone;
-        None keeps the rows' own order.
+        Returns the permutation of ``range(n_s)`` of the next epoch; each program calls a deep
+        copy of its own. None keeps the rows' own order.
     weight : ndarray of shape (n_s,) or None
         Weights of those rows, above 0.
     valid : ndarray of int64 or None
