@@ -221,6 +221,8 @@ def _import_path(item: Any) -> str:
 @functools.cache
 def _reviewed() -> dict[str, str]:
     """Return each reviewed type with the one way skops may build it."""
+    from sklearn.metrics import get_scorer, get_scorer_names
+
     from mlfund import averaging, initializers, losses, optimizers, penalties, schedules
     from mlfund.nets import activations, normalisation
 
@@ -239,9 +241,16 @@ def _reviewed() -> dict[str, str]:
     names = (f"{type(entry).__module__}.{type(entry).__qualname__}" for entry in entries)
     # A path, which `checkpoint_dir` may be, is made of its parts; nothing is opened.
     paths = (f"{kind.__module__}.{kind.__qualname__}" for kind in (PosixPath, WindowsPath))
+    # A search holds its splitter, which is a few numbers, and scorers, whose functions take
+    # labels and predictions and return a number.
+    splitters = (f"sklearn.model_selection._split.{name}" for name in _SPLITTERS)
+    metrics = [get_scorer(name)._score_func for name in get_scorer_names()]
+    metric_names = (f"{metric.__module__}.{metric.__qualname__}" for metric in metrics)
     return (
         _TRUSTED
         | dict.fromkeys(names, "ObjectNode")
+        | dict.fromkeys(splitters, "ObjectNode")
+        | dict.fromkeys(metric_names, "FunctionNode")
         | dict.fromkeys(paths, "ConstructorFromReduceNode")
     )
 
@@ -438,6 +447,21 @@ def _unreadable(path: Path | None, error: Exception) -> PersistenceError:
     )
 
 
+# Splitters of scikit-learn whose state is their parameters.
+_SPLITTERS = (
+    "GroupKFold",
+    "GroupShuffleSplit",
+    "KFold",
+    "LeaveOneGroupOut",
+    "LeaveOneOut",
+    "PredefinedSplit",
+    "ShuffleSplit",
+    "StratifiedGroupKFold",
+    "StratifiedKFold",
+    "StratifiedShuffleSplit",
+    "TimeSeriesSplit",
+)
+
 # Reviewed types, each with the one way skops may build it: "ObjectNode" makes an empty
 # instance and gives it its state, "TreeNode" is for scikit-learn's tree alone.
 _TRUSTED = {
@@ -449,6 +473,13 @@ _TRUSTED = {
     "mlfund.estimators.mlp_classifier.MLPClassifier": "ObjectNode",
     "mlfund.estimators.mlp_regressor.MLPRegressor": "ObjectNode",
     "mlfund.estimators.parametric.ParametricRegressor": "ObjectNode",
+    # Searches, and what they score with: a reviewed metric, or the estimator's own.
+    "mlfund.model_selection.search.BatchedGridSearchCV": "ObjectNode",
+    "mlfund.model_selection.search.BatchedRandomizedSearchCV": "ObjectNode",
+    "mlfund.model_selection.halving.BatchedHalvingGridSearchCV": "ObjectNode",
+    "mlfund.model_selection.halving.BatchedHalvingRandomSearchCV": "ObjectNode",
+    "sklearn.metrics._scorer._PassthroughScorer": "ObjectNode",
+    "sklearn.metrics._scorer._Scorer": "ObjectNode",
     # A module of the user's own: a class or function, which skops refuses to hand over unless
     # the caller of `load` vouches for it, is called with the options in the recipe, and what
     # is no torch module is refused.

@@ -86,7 +86,8 @@ def train_stacks(
 def _refusal(task: SearchTask, estimator: Any, prefix: Prefix, family: Family | None) -> str | None:
     """Return why a candidate cannot be stacked on any rows."""
     if family is None:
-        return f"{type(prefix.final).__name__} is never stacked"
+        kind = type(prefix.final)
+        return f"{kind.__module__.partition('.')[0]}.{kind.__name__} is never stacked"
     if prefix.refusal is not None:
         return prefix.refusal
     if task.y is None:

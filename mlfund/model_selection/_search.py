@@ -17,10 +17,11 @@ from sklearn.utils.validation import _check_method_params
 
 from mlfund._version_stamp import VersionStamped
 from mlfund.model_selection._checkpoints import check_resumable
+from mlfund.model_selection._plot import PlottedSearch
 from mlfund.model_selection._search_run import SearchRun
 
 
-class BaseBatchedSearch(VersionStamped, BaseSearchCV):
+class BaseBatchedSearch(VersionStamped, PlottedSearch, BaseSearchCV):
     """Base of the batched searches.
 
     Candidates and splits, table, choice and refit are scikit-learn's; between them, the
