@@ -14,13 +14,13 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.model_selection import cross_validate as sklearn_cross_validate
 from sklearn.model_selection._validation import (
     _check_groups_routing_disabled,
     _insert_error_scores,
     _normalize_score_results,
     _warn_or_raise_about_fit_failures,
 )
+from sklearn.model_selection._validation import cross_validate as sklearn_cross_validate
 from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.metadata_routing import (

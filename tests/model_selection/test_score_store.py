@@ -20,14 +20,10 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from mlfund import LogisticRegression, MLPClassifier
 from mlfund._engine.checkpoint import CheckpointWarning
-from mlfund.model_selection import _checkpoints
-from mlfund.model_selection._checkpoints import (
-    NoScores,
-    check_resumable,
-    open_scores,
-    task_fingerprint,
-)
+from mlfund.model_selection import _stored_scores
+from mlfund.model_selection._checkpoints import NoScores, check_resumable, open_scores
 from mlfund.model_selection._search_task import SearchTask
+from mlfund.model_selection._stored_scores import task_fingerprint
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 3))
@@ -152,7 +148,7 @@ def test_every_change_of_the_search_has_a_fingerprint_of_its_own():
 
 def test_a_changed_version_begins_anew(monkeypatch):
     before = task_fingerprint(task())
-    monkeypatch.setattr(_checkpoints, "versions", lambda: {"mlfund": "0.0"})
+    monkeypatch.setattr(_stored_scores, "versions", lambda: {"mlfund": "0.0"})
     assert task_fingerprint(task()) != before
 
 
