@@ -12,6 +12,8 @@ from mlfund.model_selection._contract import Family
 FAMILIES: dict[str, str] = {
     "mlfund.estimators.linear.LogisticRegression": "mlfund.model_selection._linear_family",
     "mlfund.estimators.linear_regressor.LinearRegressor": "mlfund.model_selection._linear_family",
+    "mlfund.estimators.mlp_classifier.MLPClassifier": "mlfund.model_selection._mlp_family",
+    "mlfund.estimators.mlp_regressor.MLPRegressor": "mlfund.model_selection._mlp_family",
 }
 
 

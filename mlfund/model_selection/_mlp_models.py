@@ -1,0 +1,202 @@
+"""MLPs that were trained as a stack: their raw scores at once, each as a fitted estimator."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlfund._engine.replicas import Trained
+from mlfund.estimators._neural_training import Outcome, Progress
+from mlfund.estimators.mlp_regressor import MLPRegressor
+from mlfund.model_selection._contract import Affine, SearchRows
+from mlfund.model_selection._mlp_plan import FitPlan
+from mlfund.model_selection._models import StackedClassifiers, StackedRegressors
+from mlfund.nets.activations import get_activation
+
+# Hidden units of all models on a block of rows.
+BLOCK_BYTES = 32 << 20
+
+
+def fitted(plan: FitPlan, trained: Trained) -> Any:
+    """Return the estimator as its own fit would have left it, the optimizer's state apart."""
+    own = copy.copy(plan.estimator)
+    own.coefs_, own.intercepts_ = trained.coefs, trained.intercepts
+    own.layer_state_ = [{} for _ in trained.coefs[1:]]
+    own.n_layers_ = len(trained.coefs) + 1
+    own.n_outputs_ = trained.coefs[-1].shape[1]
+    own.device_ = "cpu"
+    epochs = len(trained.loss_curve)
+    scored = plan.start.held_out is not None
+    progress = Progress(
+        t=epochs * len(plan.start.train),
+        stale=trained.stale,
+        best_loss=trained.best_loss,
+        best_score=max([-math.inf, *trained.scores]),
+        loss_curve=list(trained.loss_curve),
+        scores=list(trained.scores),
+        history=_history(trained, scored),
+    )
+    own._publish_training(Outcome(epochs, trained.loss_curve[-1], scored), progress)
+    return own
+
+
+def _history(trained: Trained, scored: bool) -> list[dict[str, float]]:
+    """Return the rows of `history_`; seconds are an equal share of the model's."""
+    epochs = len(trained.loss_curve)
+    columns = {"epoch": range(1, epochs + 1), "train_loss": trained.loss_curve}
+    if scored:
+        columns |= {"valid_loss": trained.valid_losses, "valid_score": trained.scores}
+    columns |= {"lr": trained.rates, "seconds": [trained.seconds / epochs] * epochs}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class StackedWeights:
+    """The layers of m fitted MLPs of one shape, as arrays.
+
+    Attributes
+    ----------
+    coefs : list of ndarray, each (m, fan_in, fan_out)
+        Weights.
+    intercepts : list of ndarray, each (m, fan_out)
+        Biases.
+    activation : str or Activation
+        Of the hidden layers.
+    """
+
+    coefs: list[np.ndarray]
+    intercepts: list[np.ndarray]
+    activation: Any
+
+    @classmethod
+    def of(cls, estimators: Sequence[Any]) -> StackedWeights:
+        """Return the layers of fitted estimators, NaN where one is None."""
+        like = next(one for one in estimators if one is not None)
+        missing = [np.full_like(array, np.nan) for array in (*like.coefs_, *like.intercepts_)]
+        arrays = [missing if one is None else [*one.coefs_, *one.intercepts_] for one in estimators]
+        stacked = [np.stack(layer) for layer in zip(*arrays, strict=True)]
+        return cls(stacked[: len(like.coefs_)], stacked[len(like.coefs_) :], like.activation)
+
+    def raw(self, X: np.ndarray, models: slice) -> np.ndarray:
+        """Return raw scores of some of the models, (m', r, k), block by block of rows."""
+        coefs = [coef[models] for coef in self.coefs]
+        intercepts = [intercept[models] for intercept in self.intercepts]
+        m, _, k = coefs[-1].shape
+        widest = max(coef.shape[2] for coef in coefs)
+        rows = max(1, BLOCK_BYTES // (m * widest * X.dtype.itemsize))
+        out = np.empty((m, len(X), k), dtype=X.dtype)
+        # The first layers of all models are one product.
+        wide = np.ascontiguousarray(coefs[0].transpose(1, 0, 2)).reshape(X.shape[1], -1)
+        for start in range(0, len(X), rows):
+            block = X[start : start + rows]
+            hidden = (block @ wide + intercepts[0].ravel()).reshape(len(block), m, -1)
+            out[:, start : start + rows] = self._after_first(hidden, coefs, intercepts)
+        return out
+
+    def _after_first(
+        self, hidden: np.ndarray, coefs: list[np.ndarray], intercepts: list[np.ndarray]
+    ) -> np.ndarray:
+        activation, hidden = get_activation(self.activation), hidden.transpose(1, 0, 2)
+        for coef, intercept in zip(coefs[1:], intercepts[1:], strict=True):
+            hidden = np.ascontiguousarray(hidden)
+            activation.numpy_(hidden)
+            hidden = hidden @ coef
+            hidden += intercept[:, None]
+        return hidden
+
+
+class _Stacked:
+    """What both kinds of trained MLPs share."""
+
+    rows: Any
+    split: int
+
+    def of(self, estimators: Sequence[Any]) -> Any:
+        """Hold fitted estimators, None where the fit failed; return self."""
+        self._estimators = estimators
+        self._any = next((one for one in estimators if one is not None), None)
+        if self._any is not None:
+            self._weights = StackedWeights.of(estimators)
+        return self
+
+    def _raw(self, X: Any, models: slice) -> np.ndarray:
+        """Return raw scores of rows as the user gave them."""
+        dtype = self._any.coefs_[0].dtype
+        X = np.asarray(X, dtype=dtype)
+        if self.rows.affine is not None:
+            place = list(self.rows.numbers).index(self.split)
+            X = scaled(X, self.rows.affine, place)
+        return self._weights.raw(X, models)
+
+    def estimator(self, position: int) -> Any:
+        """Return one model as a fitted estimator."""
+        return self._estimators[position]
+
+    def _flat(self, raw: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(raw)).reshape(-1, raw.shape[2])
+
+
+class MLPClassifiers(_Stacked, StackedClassifiers):
+    """Classifiers of one split."""
+
+    def predict_proba(self, raw: np.ndarray) -> np.ndarray | None:
+        """Return probabilities, (m, r, n_classes); None for a loss without a link."""
+        own = self._any
+        if own.loss is None:
+            return super().predict_proba(raw)
+        link = own._loss().inverse_link
+        if link is None:
+            return None
+        proba = link(self._flat(raw)).numpy().reshape(*raw.shape[:2], -1)
+        if own._target_kind == "binary":
+            proba = np.concatenate([1 - proba, proba], axis=2)
+        return proba
+
+
+class MLPRegressors(_Stacked, StackedRegressors):
+    """Regressors of one split."""
+
+    def predict(self, raw: np.ndarray) -> np.ndarray:
+        """Return values, (m, r) or (m, r, n_outputs)."""
+        mean = self._any._mean(self._flat(raw).numpy().copy())
+        return super().predict(mean.reshape(*raw.shape[:2], -1))
+
+
+def stacked_models(
+    rows: SearchRows, place: int, estimators: Sequence[Any], told: dict[str, Any], *, flat: bool
+) -> Any:
+    """Return the models of a split.
+
+    Parameters
+    ----------
+    rows : SearchRows
+        The rows of the search.
+    place : int
+        Place of the split in `rows.splits`.
+    estimators : sequence of estimator or None
+        Fitted, None where the fit failed.
+    told : dict
+        seconds, failures and warnings, as `TrainedModels` has them.
+    flat : bool
+        Whether y has one axis.
+    """
+    split, candidates = rows.numbers[place], range(len(estimators))
+    known = next((one for one in estimators if one is not None), None)
+    if isinstance(known, MLPRegressor):
+        return MLPRegressors(rows, split, candidates, flat=flat, **told).of(estimators)
+    classes = None if known is None else known.classes_
+    several = known is not None and known._target_kind == "multilabel"
+    models = MLPClassifiers(rows, split, candidates, classes, multilabel=several, **told)
+    return models.of(estimators)
+
+
+def scaled(X: np.ndarray, affine: Affine, place: int) -> np.ndarray:
+    """Return rows as the scaler of a split makes them, in their own dtype."""
+    centred = X - affine.centre[place].astype(X.dtype)
+    return centred / affine.scale[place].astype(X.dtype)

@@ -1,0 +1,105 @@
+"""Which MLPs are fitted by themselves, and why."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import scipy.sparse as sp
+import torch
+from sklearn.base import is_classifier
+from sklearn.model_selection import BaseCrossValidator
+
+from mlfund._check import resolve_device
+from mlfund.estimators import _mlp_spec, _neural_spec
+from mlfund.losses import CallableLoss, loss_for
+from mlfund.model_selection._contract import SearchRows
+from mlfund.nets.activations import get_activation
+from mlfund.nets.normalisation import get_normalization
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
+TAKEN_BY_FIT = {"sample_weight", "groups"}
+
+# Reason -> whether it holds for an estimator whose parameters are good.
+_REASONS: dict[str, Callable[[Any], Any]] = {
+    "solver='lbfgs' has no steps over batches that could be stacked": (
+        lambda own: own.solver == "lbfgs"
+    ),
+    "callbacks watch one fit at a time": (
+        lambda own: own.callbacks or getattr(own, "_skl_callbacks", None)
+    ),
+    "checkpoint_dir keeps the state of one fit": lambda own: own.checkpoint_dir is not None,
+    "verbose prints the epochs of one fit": lambda own: own.verbose,
+    "averaged weights are not stacked": lambda own: own.averaging is not None,
+    "mixup is not stacked": lambda own: own.mixup,
+    "input_noise is not stacked": lambda own: own.input_noise,
+    "accumulation_steps is not stacked": lambda own: (own.accumulation_steps or 1) > 1,
+    "normalised layers are not stacked": (
+        lambda own: get_normalization(own.normalization) != get_normalization(None)
+    ),
+    "an activation with learned slopes is not stacked": (
+        lambda own: get_activation(own.activation).learned
+    ),
+    "batch_size='fit_device' measures one fit": lambda own: own.batch_size == "fit_device",
+    "products in bfloat16 are not stacked": lambda own: own.precision in ("bf16", "mixed", "auto"),
+    "devices other than the CPU are not stacked": (
+        lambda own: resolve_device(own.device) != torch.device("cpu")
+    ),
+    "scoring by a function or by name runs one fit at a time": (
+        lambda own: own.scoring not in (None, "loss")
+    ),
+    "a splitter of one's own in validation_split may look at the rows": (
+        lambda own: (
+            not isinstance(own.validation_split, numbers.Integral | BaseCrossValidator | None)
+        )
+    ),
+}
+
+
+def reason_to_refuse(estimator: Any, rows: SearchRows) -> str | None:
+    """Return why an estimator cannot be stacked, whatever the values of the rows."""
+    try:
+        estimator._validate_params()
+        estimator._check_parameters()
+        _neural_spec.check_validation(estimator, (None, None, None), incremental=False)
+        optimizer = _mlp_spec.StepNumbers.of(estimator).optimizer
+        _mlp_spec.dropout_rates(
+            estimator.dropout, len(_mlp_spec.layer_sizes(estimator.hidden_layer_sizes))
+        )
+        _neural_spec.schedule_of(estimator)
+    # What a fit would say, a fit shall say: in its words, for its split.
+    except (ValueError, TypeError):
+        return "fit refuses its parameters"
+    for reason, holds in _REASONS.items():
+        if holds(estimator):
+            return reason
+    if optimizer.name not in OPTIMIZERS:
+        return f"the optimizer {optimizer.name!r} is not stacked"
+    return _loss_refusal(estimator) or _rows_refusal(estimator, rows)
+
+
+def _loss_refusal(estimator: Any) -> str | None:
+    loss = estimator.loss
+    if loss is None:
+        return None
+    if callable(loss) or isinstance(loss, CallableLoss):
+        return "a loss of one's own may look at the whole batch"
+    try:
+        # Members of a family are alike in this, whatever the classes will be.
+        member = loss_for(loss, "binary" if is_classifier(estimator) else "real")
+    except ValueError:
+        return "fit refuses its parameters"
+    return "a loss of the whole batch is not stacked" if member.reduction == "batch" else None
+
+
+def _rows_refusal(estimator: Any, rows: SearchRows) -> str | None:
+    if sp.issparse(rows.X):
+        return "sparse rows are not stacked"
+    if rows.affine is not None and estimator.precision not in (None, "input"):
+        return "the scaler in front computes in another precision"
+    given = {name for name, value in rows.fit_params.items() if value is not None}
+    unknown = sorted(given - TAKEN_BY_FIT)
+    if unknown:
+        return f"fit takes {', '.join(unknown)}, which cannot be divided among splits"
+    return None
