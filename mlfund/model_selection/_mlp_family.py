@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-from mlfund._check import preserved_torch_state
+from mlfund._check import preserved_torch_state, resolve_device
 from mlfund.estimators._mlp_spec import layer_sizes
 from mlfund.model_selection._contract import SearchRows, TrainedModels
 from mlfund.model_selection._mlp_plan import Table
@@ -41,6 +41,7 @@ class MLPFamily:
             estimator.batch_size,
             estimator.precision,
             estimator.scoring,
+            str(resolve_device(estimator.device)),
         )
 
     def train(

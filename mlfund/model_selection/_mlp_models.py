@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
+from mlfund._check import resolve_device
 from mlfund._engine.replicas import Trained
 from mlfund.estimators._neural_training import Outcome, Progress
 from mlfund.estimators.mlp_regressor import MLPRegressor
@@ -30,7 +32,7 @@ def fitted(plan: FitPlan, trained: Trained) -> Any:
     own.layer_state_ = [{} for _ in trained.coefs[1:]]
     own.n_layers_ = len(trained.coefs) + 1
     own.n_outputs_ = trained.coefs[-1].shape[1]
-    own.device_ = "cpu"
+    own.device_ = str(resolve_device(own.device))
     epochs = len(trained.loss_curve)
     scored = plan.start.held_out is not None
     progress = Progress(
@@ -83,19 +85,20 @@ class StackedWeights:
         stacked = [np.stack(layer) for layer in zip(*arrays, strict=True)]
         return cls(stacked[: len(like.coefs_)], stacked[len(like.coefs_) :], like.activation)
 
-    def raw(self, X: np.ndarray, models: slice) -> np.ndarray:
+    def raw(self, X: Any, models: slice) -> np.ndarray:
         """Return raw scores of some of the models, (m', r, k), block by block of rows."""
         coefs = [coef[models] for coef in self.coefs]
         intercepts = [intercept[models] for intercept in self.intercepts]
         m, _, k = coefs[-1].shape
         widest = max(coef.shape[2] for coef in coefs)
         rows = max(1, BLOCK_BYTES // (m * widest * X.dtype.itemsize))
-        out = np.empty((m, len(X), k), dtype=X.dtype)
+        n = X.shape[0]
+        out = np.empty((m, n, k), dtype=X.dtype)
         # The first layers of all models are one product.
         wide = np.ascontiguousarray(coefs[0].transpose(1, 0, 2)).reshape(X.shape[1], -1)
-        for start in range(0, len(X), rows):
+        for start in range(0, n, rows):
             block = X[start : start + rows]
-            hidden = (block @ wide + intercepts[0].ravel()).reshape(len(block), m, -1)
+            hidden = (block @ wide + intercepts[0].ravel()).reshape(-1, m, coefs[0].shape[2])
             out[:, start : start + rows] = self._after_first(hidden, coefs, intercepts)
         return out
 
@@ -128,7 +131,7 @@ class _Stacked:
     def _raw(self, X: Any, models: slice) -> np.ndarray:
         """Return raw scores of rows as the user gave them."""
         dtype = self._any.coefs_[0].dtype
-        X = np.asarray(X, dtype=dtype)
+        X = X.tocsr().astype(dtype) if sp.issparse(X) else np.asarray(X, dtype=dtype)
         if self.rows.affine is not None:
             place = list(self.rows.numbers).index(self.split)
             X = scaled(X, self.rows.affine, place)
@@ -196,7 +199,10 @@ def stacked_models(
     return models.of(estimators)
 
 
-def scaled(X: np.ndarray, affine: Affine, place: int) -> np.ndarray:
+def scaled(X: Any, affine: Affine, place: int) -> Any:
     """Return rows as the scaler of a split makes them, in their own dtype."""
+    if sp.issparse(X):
+        # Scalers of sparse rows leave zeros alone: there is no centre.
+        return (X @ sp.diags(1.0 / affine.scale[place].astype(X.dtype))).tocsr()
     centred = X - affine.centre[place].astype(X.dtype)
     return centred / affine.scale[place].astype(X.dtype)

@@ -15,6 +15,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from mlfund._engine.batches import ShuffledOrder
@@ -35,7 +36,7 @@ class Table:
 
     Attributes
     ----------
-    X : ndarray of shape (n, d)
+    X : ndarray or CSR matrix of shape (n, d)
         Features in the dtype of the computation.
     y : ndarray of shape (n,) or (n, k)
         Labels or targets.
@@ -45,7 +46,7 @@ class Table:
         Fitted attributes that tell of the columns of X.
     """
 
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     sample_weight: Any
     groups: Any
@@ -60,6 +61,7 @@ class Table:
         columns = {name: value for name, value in vars(shadow).items() if name not in before}
         X, _ = shadow._as_input(X)
         given = rows.fit_params
+        X = X.tocsr() if sp.issparse(X) else X
         return cls(X, y, _column(given, "sample_weight"), _column(given, "groups"), columns)
 
 

@@ -6,8 +6,6 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
-import scipy.sparse as sp
-import torch
 from sklearn.base import is_classifier
 from sklearn.model_selection import BaseCrossValidator
 
@@ -43,9 +41,7 @@ _REASONS: dict[str, Callable[[Any], Any]] = {
     ),
     "batch_size='fit_device' measures one fit": lambda own: own.batch_size == "fit_device",
     "products in bfloat16 are not stacked": lambda own: own.precision in ("bf16", "mixed", "auto"),
-    "devices other than the CPU are not stacked": (
-        lambda own: resolve_device(own.device) != torch.device("cpu")
-    ),
+    "MPS devices are not stacked on": lambda own: resolve_device(own.device).type == "mps",
     "scoring by a function or by name runs one fit at a time": (
         lambda own: own.scoring not in (None, "loss")
     ),
@@ -94,8 +90,6 @@ def _loss_refusal(estimator: Any) -> str | None:
 
 
 def _rows_refusal(estimator: Any, rows: SearchRows) -> str | None:
-    if sp.issparse(rows.X):
-        return "sparse rows are not stacked"
     if rows.affine is not None and estimator.precision not in (None, "input"):
         return "the scaler in front computes in another precision"
     given = {name for name, value in rows.fit_params.items() if value is not None}

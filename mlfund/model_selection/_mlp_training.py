@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from mlfund._check import seed_from, stacklevel_outside
+from mlfund._check import resolve_device, seed_from, stacklevel_outside
 from mlfund._engine.replicas import Stack, Trained, train_replicas
 from mlfund.estimators._neural_training import out_of_epochs
 from mlfund.model_selection._contract import SearchRows, TrainedModels
@@ -128,7 +128,7 @@ class StackedTraining:
         """Return the stack, and the number of each fit's stream in it."""
         first = planned[0][2]
         like = first.start.train.target
-        y = np.zeros((len(self.table.X), *like.shape[1:]), like.dtype)
+        y = np.zeros((len(self.table.y), *like.shape[1:]), like.dtype)
         numbers: dict[int, int] = {}
         streams, of_fit = [], []
         for place, _, plan in planned:
@@ -149,6 +149,7 @@ class StackedTraining:
             # Fewer rows are one batch.
             batch_size=max(plan.pace.batch_size for _, _, plan in planned),
             streams=streams,
+            device=resolve_device(first.estimator.device),
             score=stacked_score(first.estimator, first.start.objective.loss),
         )
         return stack, of_fit

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils import _safe_indexing
@@ -44,11 +45,18 @@ def alone(candidate, rows, place):
     train, _ = rows.splits[place]
     fit_params = {name: np.asarray(value)[train] for name, value in rows.fit_params.items()}
     X = _safe_indexing(rows.X, train)
-    if rows.affine is not None:
-        X = (X - rows.affine.centre[place]) / rows.affine.scale[place]
+    X = scaled(X, rows, place)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return clone(candidate).fit(X, _safe_indexing(rows.y, train), **fit_params)
+
+
+def scaled(X, rows, place):
+    """Return rows as the scaler of a split makes them."""
+    if rows.affine is None:
+        return X
+    centre, scale = rows.affine.centre[place], rows.affine.scale[place]
+    return X.multiply(1 / scale).tocsr() if sp.issparse(X) else (X - centre) / scale
 
 
 def assert_same_fit(one, other, rtol=1e-9):
@@ -78,8 +86,7 @@ def assert_as_alone(candidates, rows, rtol=1e-9):
             expected = alone(candidate, rows, place)
             assert_same_fit(models.estimator(position), expected, rtol)
             X = _safe_indexing(rows.X, test)
-            if rows.affine is not None:
-                X = (X - rows.affine.centre[place]) / rows.affine.scale[place]
+            X = scaled(X, rows, place)
             np.testing.assert_allclose(raw[position], expected._raw(X), rtol=rtol, atol=rtol)
             predicted = models.predict(raw)[position]
             if hasattr(expected, "classes_"):

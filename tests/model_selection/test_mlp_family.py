@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.preprocessing import StandardScaler
 
 from mlfund import MLPClassifier, MLPRegressor
@@ -10,7 +11,7 @@ from mlfund.model_selection._contract import Affine
 from tests.mlp_data import X2, XL, XR, Y2, YL, YR, X, Y
 from tests.model_selection.mlp_stacks import SHORT, assert_as_alone, rows_of
 
-GRID = [{"learning_rate_init": lr, "alpha": a} for lr in (1e-3, 2e-2) for a in (0.0, 0.1)]
+GRID = [{"learning_rate_init": 1e-3, "alpha": 0.1}, {"learning_rate_init": 2e-2, "alpha": 0.0}]
 
 SETTINGS = {
     "adam": [{}, {"beta_1": 0.8}, {"beta_2": 0.9, "epsilon": 1e-5}],
@@ -82,7 +83,7 @@ def test_settings(name):
     ],
 )
 def test_layers(activation, hidden):
-    candidates = classifiers(GRID[1:], activation=activation, hidden_layer_sizes=hidden)
+    candidates = classifiers(GRID, activation=activation, hidden_layer_sizes=hidden)
     assert_as_alone(candidates, rows_of(X2, Y2))
 
 
@@ -90,14 +91,14 @@ def test_layers(activation, hidden):
 @pytest.mark.filterwarnings("ignore:batch_size")
 def test_batch_sizes(batch_size):
     """Also those that leave one split a step more than another, and more rows than there are."""
-    assert_as_alone(classifiers(GRID[:2], batch_size=batch_size), rows_of(X[:101], Y[:101], 3))
+    assert_as_alone(classifiers(GRID, batch_size=batch_size), rows_of(X[:101], Y[:101], 3))
 
 
 def test_splits_of_any_sizes():
     rng = np.random.RandomState(0)
     orders = [rng.permutation(120) for _ in range(3)]
     splits = [(order[:n], order[n:]) for order, n in zip(orders, (40, 61, 110), strict=True)]
-    assert_as_alone(classifiers(GRID[1:3], batch_size=30), rows_of(X, Y, splits=splits))
+    assert_as_alone(classifiers(GRID, batch_size=30), rows_of(X, Y, splits=splits))
 
 
 def test_two_classes_of_text():
@@ -111,7 +112,7 @@ def test_several_labels():
 @pytest.mark.parametrize("loss", [None, "focal", "hinge"])
 @pytest.mark.parametrize("target", [Y, Y2])
 def test_losses_of_classes(loss, target):
-    assert_as_alone(classifiers(GRID[:2], loss=loss), rows_of(X, target))
+    assert_as_alone(classifiers(GRID, loss=loss), rows_of(X, target))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_losses_of_classes(loss, target):
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_losses_of_values(loss, outputs):
     y = YR if outputs == 1 else np.column_stack([YR, YR**2])
-    assert_as_alone(regressors(GRID[1:3], loss=loss, batch_size=20), rows_of(XR, y))
+    assert_as_alone(regressors(GRID, loss=loss, batch_size=20), rows_of(XR, y))
 
 
 def test_counts():
@@ -164,7 +165,7 @@ def test_validation_rows_that_stop_nothing():
 
 def test_groups_are_held_out_whole():
     rows = rows_of(X, Y, fit_params={"groups": np.arange(len(X)) // 10})
-    assert_as_alone(classifiers(GRID[:2], early_stopping=True), rows)
+    assert_as_alone(classifiers(GRID, early_stopping=True), rows)
 
 
 def test_float32():
@@ -173,7 +174,7 @@ def test_float32():
 
 
 def test_precision_that_differs_from_that_of_the_rows():
-    assert_as_alone(classifiers(GRID[:2], precision="float64"), rows_of(X.astype(np.float32), Y))
+    assert_as_alone(classifiers(GRID, precision="float64"), rows_of(X.astype(np.float32), Y))
 
 
 def test_scaler_in_front():
@@ -187,3 +188,13 @@ def test_scaler_in_front():
     assert_as_alone(
         classifiers(GRID, early_stopping=True), rows_of(shifted, Y, splits=splits, affine=affine)
     )
+
+
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_array])
+def test_sparse_rows_behind_a_scaler(kind):
+    sparse = kind(np.where(abs(X) > 0.7, X, 0.0))
+    rows = rows_of(sparse, Y)
+    scale = np.array([[2.0] * 10, np.arange(1.0, 11.0)])
+    affine = Affine(np.zeros_like(scale), scale)
+    rows = rows_of(sparse, Y, splits=rows.splits, affine=affine)
+    assert_as_alone(classifiers(GRID, batch_size=25), rows)
