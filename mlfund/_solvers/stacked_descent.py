@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 
 import numpy as np
@@ -79,6 +80,14 @@ class StackedLBFGS:
         if self._size is not None:
             self._size[models] = 1.0
 
+    def repeated(self, times: int) -> StackedLBFGS:
+        """Return a memory in which each model stands so many times."""
+        other = copy.copy(self)
+        pairs = (tuple(np.repeat(part, times, axis=0) for part in pair) for pair in self._pairs)
+        other._pairs = deque(pairs, maxlen=self._pairs.maxlen)
+        other._size = None if self._size is None else np.repeat(self._size, times)
+        return other
+
     def keep(self, models: NDArray) -> None:
         """Keep the memory of some models only (a mask)."""
         kept = [tuple(part[models] for part in pair) for pair in self._pairs]
@@ -116,6 +125,7 @@ def minimise_stack(
     tol: float,
     max_iter: int,
     refresh_at: tuple[int, ...],
+    start: tuple[NDArray, StackedLBFGS] | None = None,
 ) -> None:
     """Minimise some models of a problem, in place, from the weights in `stack`.
 
@@ -133,12 +143,15 @@ def minimise_stack(
         As in `Stopping`, for each model.
     refresh_at : tuple of int
         Steps of this call at which the metric takes the present curvature.
+    start : tuple, optional
+        The gradients at the start and what is remembered of the steps to it.
     """
     V, best = stack.V[models], np.full(len(models), np.inf)
     since_best = np.zeros(len(models), dtype=int)
-    lbfgs = StackedLBFGS(metric, V.size)
     floor = FLOOR_ULP * float(np.finfo(problem.dtype).eps)
-    G, step = problem.gradients(V, models), 0
+    if start is None:
+        start = problem.gradients(V, models), StackedLBFGS(metric, V.size)
+    (G, lbfgs), step = start, 0
     while True:
         size, standardised = problem.measure(G, models)
         since_best = np.where(standardised < best, 0, since_best + 1)
@@ -162,7 +175,7 @@ def minimise_stack(
         if step in refresh_at:
             _refresh(metric, V, strengths)
             lbfgs.forget()
-        new_V, new_G = _advance(problem, models, V, G, lbfgs, strengths)
+        new_V, new_G = advance(problem, models, V, G, lbfgs, strengths)
         lbfgs.update(new_V - V, new_G - G, strengths)
         V, G = new_V, new_G
         stack.n_iter[models] += 1
@@ -187,8 +200,8 @@ def _refresh(metric, V: NDArray, strengths: NDArray) -> None:
     metric.refresh(mean, present)
 
 
-def _advance(problem, models, V, G, lbfgs, strengths) -> tuple[NDArray, NDArray]:
-    """Return the next weights and their gradients."""
+def advance(problem, models, V, G, lbfgs, strengths) -> tuple[NDArray, NDArray]:
+    """Return the next weights and their gradients: `problem.gradients` of V and `models`."""
     D = lbfgs.direction(G, strengths)
     slope = _dots(G, D)
     rising = ~(slope < 0)

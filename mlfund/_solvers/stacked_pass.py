@@ -108,30 +108,47 @@ class CompiledPass:
 
     def gradients(self, W: NDArray, fold: NDArray) -> NDArray:
         """Return the gradients of models with weights W (m, k, p) in some folds."""
-        W, G = W.astype(self.dtype), np.zeros(W.shape)
-        tasks = [task for each in self._shares(fold) for task in self._tasks(W, *each)]
-        if self.threads == 1 or len(tasks) == 1:
-            for task in tasks:
-                task.add_to(G, self._run(task))
-            return G
-        with ThreadPoolExecutor(self.threads) as pool:
-            for task, found in zip(tasks, pool.map(self._run, tasks), strict=True):
-                task.add_to(G, found)
-        return G
-
-    def _shares(self, fold: NDArray):
-        """Yield (segment, numbers of models at work there, weights of its rows, times)."""
+        W, G, tasks = W.astype(self.dtype), np.zeros(W.shape), []
         for segment in self.design.segments:
             place, at_work = segment.models(fold)
             if not len(at_work):
                 continue
-            times = segment.times
-            if times is None or times.shape[1] == 1:
-                once = 1.0 if times is None else times[place, :, None]
-                yield segment, at_work, self._weights, once
+            if segment.constant:
+                times = np.ones(len(place)) if segment.times is None else segment.times[place, 0]
+                tasks += self._tasks(segment, W[at_work], self._weights, (at_work,), times)
                 continue
             for f in np.unique(place).tolist():
-                yield segment, at_work[place == f], self._row_weights(segment, times[f]), 1.0
+                models = at_work[place == f]
+                weights = self._row_weights(segment, segment.times[f])
+                tasks += self._tasks(segment, W[models], weights, (models,), np.ones(len(models)))
+        for task, found in self._found(tasks):
+            G[task.where] += found * task.times[:, None, None]
+        return G
+
+    def shared_gradients(self, W: NDArray) -> NDArray:
+        """Return the gradients of models with weights W (m, k, p) in every fold, (m, F, k, p)."""
+        G, tasks = np.zeros((len(W), self.design.F, *W.shape[1:])), []
+        W = W.astype(self.dtype)
+        for segment in self.design.segments:
+            folds = segment.folds
+            if segment.constant:
+                times = np.ones(len(folds)) if segment.times is None else segment.times[:, 0]
+                tasks += self._tasks(segment, W, self._weights, (slice(None), folds), times)
+                continue
+            for f, times in zip(folds.tolist(), segment.times, strict=True):
+                weights = self._row_weights(segment, times)
+                tasks += self._tasks(segment, W, weights, (slice(None), [f]), np.ones(1))
+        for task, found in self._found(tasks):
+            G[task.where] += found[:, None] * task.times[:, None, None]
+        return G
+
+    def _found(self, tasks: list[_Task]):
+        """Yield the tasks, in order, with what was found; on several threads."""
+        if self.threads == 1 or len(tasks) == 1:
+            yield from ((task, self._run(task)) for task in tasks)
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            yield from zip(tasks, pool.map(self._run, tasks), strict=True)
 
     def _row_weights(self, segment: Segment, times: NDArray) -> NDArray:
         weights = np.zeros(len(self.design.X), self.dtype)
@@ -139,16 +156,16 @@ class CompiledPass:
         weights[rows] = times if self._weights is None else times * self._weights[rows]
         return weights
 
-    def _tasks(self, W: NDArray, segment: Segment, models: NDArray, weights, times):
+    def _tasks(self, segment: Segment, W: NDArray, weights, where, times):
+        """Yield the parts of a segment for models with weights W (m, k, p)."""
         start, stop = segment.rows.start, segment.rows.stop
-        part = W[models]
-        layout = Layout.of(*part.shape, self.dtype.itemsize)
-        packed = layout.packed(part)
-        flop = 4.0 * (stop - start) * part.size
+        layout = Layout.of(*W.shape, self.dtype.itemsize)
+        packed = layout.packed(W)
+        flop = 4.0 * (stop - start) * W.size
         count = int(np.clip(np.ceil(flop / PART_FLOP), 1, min(MOST_PARTS, stop - start)))
         edges = np.linspace(start, stop, count + 1).astype(int).tolist()
         for rows in itertools.pairwise(edges):
-            yield _Task(rows, layout, packed, models, weights, times)
+            yield _Task(rows, layout, packed, weights, where, times)
 
     def _run(self, task: _Task) -> NDArray:
         design, layout, real = self.design, task.layout, self.dtype
@@ -185,14 +202,11 @@ class CompiledPass:
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """Some rows for some models, whose weights are packed."""
+    """Some rows for some models, whose weights are packed; where, how often it is added."""
 
     rows: tuple[int, int]
     layout: Layout
     W: NDArray
-    models: NDArray
     weights: NDArray | None
-    times: NDArray | float
-
-    def add_to(self, G: NDArray, found: NDArray) -> None:
-        G[self.models] += found * self.times
+    where: tuple
+    times: NDArray

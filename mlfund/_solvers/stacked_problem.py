@@ -104,6 +104,19 @@ class StackedProblem:
         G += self.penalty[models, None] * V
         return G
 
+    def shared_gradients(self, V: NDArray, strengths: NDArray) -> NDArray:
+        """Return the gradients of all folds at one V (m, k, p) for each of some strengths.
+
+        This costs a pass over A for m models, not for m F; the answer is (m, F, k, p). Not
+        for a design whose folds are `tied`.
+        """
+        m, F = len(V), len(self.sums)
+        G = self._pass.shared_gradients(V) / self.sums[:, None, None]
+        G = self.design.pull_back(G.reshape(m * F, *V.shape[1:]), np.tile(np.arange(F), m))
+        G = G.reshape(m, F, *V.shape[1:])
+        G += self.penalty.reshape(-1, F, 1, V.shape[2])[strengths] * V[:, None]
+        return G
+
     def measure(self, G: NDArray, models: NDArray) -> tuple[NDArray, NDArray]:
         """Return the largest entries of each gradient, as `Stopping` measures them.
 

@@ -43,6 +43,11 @@ class Segment:
     folds: NDArray
     times: NDArray | None
 
+    @property
+    def constant(self) -> bool:
+        """Whether each fold takes all rows equally often."""
+        return self.times is None or self.times.shape[1] == 1
+
     def models(self, fold: NDArray) -> tuple[NDArray, NDArray]:
         """Return which models, given by their folds, train here: places in `folds`, numbers."""
         place = np.searchsorted(self.folds, fold)
@@ -138,6 +143,8 @@ class FoldedDesign:
         Coordinates of the folds upon A; those of X itself where no fold scales.
     p : int
         Columns of A.
+    tied : bool
+        Whether weights of the columns act upon the constant one, in each fold its own way.
     shift, inverse : ndarray
         What makes A of the columns as they are stored: (x - shift) * inverse.
     """
@@ -178,7 +185,7 @@ class FoldedDesign:
             centres, scales = np.zeros((self.F, self.d)), np.ones((self.F, self.d))
         self.mean, self.spread = (centres - self.centre) / self.scale, scales / self.scale
         self.of_folds = (centres, scales) if scaled else None
-        self._tied = not self.free and bool(self.mean.any())
+        self.tied = not self.free and bool(self.mean.any())
 
     def rows(self, index: NDArray, dtype):
         """Return rows of A, given by their numbers in X, in some dtype."""
@@ -216,13 +223,13 @@ class FoldedDesign:
         other.mean = self.mean.mean(axis=0, keepdims=True)
         other.spread = np.sqrt(np.mean(self.spread**2, axis=0, keepdims=True))
         other.shift, other.inverse = np.zeros(self.p), np.ones(self.p)
-        other._tied, other._blocks = False, {rows.dtype: rows}
+        other.tied, other._blocks = False, {rows.dtype: rows}
         return other
 
     def mean_rows(self, index: NDArray, dtype):
         """Return rows of A for weights that a mean fold ties to the constant column."""
         rows = self.rows(index, dtype)
-        if self._tied:
+        if self.tied:
             rows[:, : self.d] -= self.mean.mean(axis=0).astype(dtype)
         if self._constant and not self.intercept:
             rows[:, self.d] = 0.0
@@ -242,7 +249,7 @@ class FoldedDesign:
 
     def to_shared(self, V: NDArray, fold: NDArray) -> NDArray:
         """Return weights upon A, (m, k, p), for weights V of models of some folds."""
-        if not self._tied:
+        if not self.tied:
             return V
         W = V.copy()
         W[..., self.d] -= np.einsum("mkj,mj->mk", W[..., : self.d], self.mean[fold])
@@ -250,7 +257,7 @@ class FoldedDesign:
 
     def pull_back(self, G: NDArray, fold: NDArray) -> NDArray:
         """Return the gradient by V for a gradient by weights upon A, in place."""
-        if self._tied:
+        if self.tied:
             G[..., : self.d] -= G[..., self.d :] * self.mean[fold, None]
         if self._constant and not self.intercept:
             G[..., self.d] = 0.0

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mlfund._solvers.stacked_descent import ROUNDING, Stack, minimise_stack
 from mlfund._solvers.stacked_metrics import JOINT_UNKNOWNS, Sample, SharedMetric
 from mlfund._solvers.stacked_problem import StackedProblem
+from mlfund._solvers.stacked_together import descend_together
 
 # The curvature may cost about as much as this many passes of the whole stack.
 CURVATURE_PASSES = 1
@@ -17,20 +18,31 @@ PILOT_STEPS = {"newton": (3, (0, 2)), "shared": (12, (0, 2, 6))}
 # Steps of the descent that take the curvature anew.
 REFRESH_AT = (6, 15, 30, 50, 80, 160)
 DIAGONAL_REFRESH_AT = (0, 4, 12, 30, 80)
+# Steps that the folds of a strength take together, at most: with a diagonal metric, a dense.
+FOLDS_TOGETHER = (30, 4)
 
 
 def descend(problem: StackedProblem, tol: float, max_iter: int, rng) -> Stack:
-    """Solve all models of a stack: pilot, descent, and float64 where float32 ends early."""
+    """Solve all models of a stack: pilot, folds together, each alone, the rest in float64."""
     models = np.arange(len(problem.fold))
     sample = Sample(problem, rng)
     metric = SharedMetric(problem, sample, _affordable_hessians(problem, sample))
-    stack = Stack(np.zeros((len(models), problem.k, problem.design.p)))
+    K = int(problem.strength[-1]) + 1
+    V = np.zeros((K, problem.k, problem.design.p))
     refresh_at = DIAGONAL_REFRESH_AT
     if sample.dense:
-        stack.V[:] = _pilot(problem, sample, metric, tol)[problem.strength]
+        V = _pilot(problem, sample, metric, tol)
         refresh_at = REFRESH_AT
+    else:
+        metric.refresh(V, np.arange(K))
+    steps, start = 0, None
+    if not problem.design.tied:
+        steps = min(FOLDS_TOGETHER[sample.dense], max_iter - 1)
+        V, steps, start = descend_together(problem, V, metric, tol, steps)
+    stack = Stack(V[problem.strength])
+    stack.n_iter[:] = steps
     terms = {"tol": tol, "max_iter": max_iter}
-    minimise_stack(problem, stack, metric, models, refresh_at=refresh_at, **terms)
+    minimise_stack(problem, stack, metric, models, refresh_at=refresh_at, start=start, **terms)
     unfinished = np.flatnonzero(stack.status == ROUNDING)
     if len(unfinished) and problem.dtype == np.float32:
         problem.design.release(np.float32)
