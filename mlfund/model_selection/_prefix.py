@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
@@ -325,7 +324,7 @@ def _same(one: Any, other: Any) -> bool:
         return False
     if sp.issparse(one):
         return (one != other).nnz == 0
-    if isinstance(one, pd.DataFrame):
+    if hasattr(one, "iloc"):
         return one.equals(other)
     return bool(np.array_equal(one, other))
 
@@ -334,6 +333,9 @@ def _joined(parts: list[Any]) -> Any:
     """Return outputs of a transformer for different rows as one."""
     if any(sp.issparse(part) for part in parts):
         return sp.vstack(parts, format="csr")
-    if isinstance(parts[0], pd.DataFrame):
+    if hasattr(parts[0], "iloc"):
+        # Searches without tables need not wait for this import.
+        import pandas as pd
+
         return pd.concat(parts)
     return np.concatenate(parts)
