@@ -24,18 +24,27 @@ class Part:
     splits : ndarray of int of shape (F,)
         Positions in `SearchRows.splits`.
     classes : ndarray of shape (n_classes,)
+    index : ndarray of int, or slice
+        Rows of these classes.
     folded : FoldedRows
-        Rows of these classes, weighted.
+        These rows, weighted.
     """
 
     splits: NDArray
     classes: NDArray
+    index: NDArray | slice
     folded: FoldedRows
 
     def of(self, some: slice) -> Part:
         """Return some of the splits."""
-        folded = dataclasses.replace(self.folded, times=self.folded.times[some])
+        folded = self.folded.of_folds(some)
         return dataclasses.replace(self, splits=self.splits[some], folded=folded)
+
+    def weights_of(self, fold: int, n: int) -> NDArray:
+        """Return the weights of all n rows in one of the folds."""
+        weights, times = np.zeros(n), self.folded.times[fold]
+        weights[self.index] = times if self.folded.weights is None else times * self.folded.weights
+        return weights
 
 
 def parts_of_equal_classes(checked: CheckedRows, class_weight: Any) -> Iterator[Part]:
@@ -66,7 +75,7 @@ def parts_of_equal_classes(checked: CheckedRows, class_weight: Any) -> Iterator[
             None if checked.weights is None else checked.weights[index],
             checked.times[splits][:, index],
         )
-        yield Part(splits, classes[kept], _weighted(folded, classes[kept], class_weight))
+        yield Part(splits, classes[kept], index, _weighted(folded, classes[kept], class_weight))
 
 
 def _weighted(folded: FoldedRows, classes: NDArray, class_weight: Any) -> FoldedRows:

@@ -123,7 +123,9 @@ def _train_piece(
             part.classes,
             seconds=seconds,
             estimators=estimators,
+            objectives=[_objective(estimators[number]) for number in piece.candidates],
             stack=stack,
+            weights=part.weights_of(fold, len(checked.y)),
         )
         models.warnings = _warnings(models, piece, fit, fold)
         yield models

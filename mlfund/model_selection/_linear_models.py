@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from sklearn.base import clone
 
+from mlfund.estimators._linear_arguments import Objective
 from mlfund.model_selection._models import StackedClassifiers, StackedRegressors
 
 # Rows that are centred at once: their copy stays in the cache.
@@ -80,24 +83,55 @@ class LinearClassifiers(StackedClassifiers):
     ----------
     estimators : sequence of LogisticRegression
         The unfitted ones of all candidates.
+    objectives : sequence of Objective
+        What each model minimises.
     stack : Stack
+    weights : ndarray of shape (n,)
+        Weights of the rows that they were trained on, zero for others.
     """
 
     estimators: Sequence[Any] = field(repr=False)
+    objectives: Sequence[Objective] = field(repr=False)
     stack: Stack = field(repr=False)
+    weights: NDArray = field(repr=False)
 
     def _raw(self, X: Any, models: slice) -> NDArray:
         return self.stack.raw(X, models)
 
     def estimator(self, position: int) -> Any:
-        """Return one model as a fitted LogisticRegression, without its loss curve."""
+        """Return one model as a fitted LogisticRegression.
+
+        Its loss curve is the objective of zero weights and that of its own.
+        """
         model = clone(self.estimators[self.candidates[position]])
         self.stack.publish(model, position)
         model.classes_ = self.classes
         model.coef_ = self.stack.coef[position].copy()
         model.intercept_ = self.stack.intercept[position].copy()
         model.n_iter_ = np.array([self.stack.n_iter[position]], dtype=np.int32)
+        model.loss_curve_ = [float(np.log(len(self.classes))), self._values[position]]
         return model
+
+    @functools.cached_property
+    def _values(self) -> list[float]:
+        """The objectives of all models, for which their margins on all rows are needed."""
+        index = np.flatnonzero(self.weights)
+        weight_sum = self.weights.sum()
+        share = self.weights[index] / weight_sum
+        own = np.searchsorted(self.classes, self.rows.y[index])
+        values = []
+        for position, objective in enumerate(self.objectives):
+            raw = self.raw(index, slice(position, position + 1))[0]
+            if raw.shape[1] == 1:
+                raw = np.concatenate([np.zeros_like(raw), raw], axis=1)
+            log_proba = log_softmax(raw, axis=1)[np.arange(len(own)), own]
+            W, (l2, l1) = self.stack.coef[position], objective.strengths(weight_sum)
+            penalty = 0.5 * l2 * np.sum(W**2) + l1 * np.abs(W).sum()
+            if objective.of_intercept is not None:
+                b = np.abs(self.stack.intercept[position]) / objective.of_intercept
+                penalty += 0.5 * l2 * np.sum(b**2) + l1 * np.sum(b)
+            values.append(float(penalty - share @ log_proba))
+        return values
 
 
 @dataclass(kw_only=True)

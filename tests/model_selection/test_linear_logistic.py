@@ -150,22 +150,34 @@ def test_held_out_rows_far_away_do_not_matter():
         pytest.fail("split 2 is missing")
 
 
-def test_estimators_are_complete_fitted_clones():
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"class_weight": "balanced"},
+        {"solver": "liblinear"},
+        {"solver": "saga", "l1_ratio": 0.3},
+    ],
+)
+def test_estimators_are_complete_fitted_clones(options):
     X, y = load_iris(return_X_y=True, as_frame=True)
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    if options.get("solver") == "liblinear":
+        X, y, weights = X[y < 2], y[y < 2], weights[y < 2]
     splits = list(StratifiedKFold(3).split(X, y))
-    rows = scaled_rows(X, y.to_numpy(), splits)
-    estimators = candidates((0.1, 1.0))
+    rows = scaled_rows(X, y.to_numpy(), splits, {"sample_weight": weights})
+    estimators = candidates((0.1, 1.0), **options)
     for models in train(estimators, rows):
         for position, number in enumerate(models.candidates):
-            single = clone(estimators[number]).fit(
-                X.iloc[splits[models.split][0]], y.iloc[splits[models.split][0]]
-            )
+            index = splits[models.split][0]
+            single = clone(estimators[number]).fit(X.iloc[index], y.iloc[index], weights[index])
             model = models.estimator(position)
-            assert set(vars(single)) - set(vars(model)) == {"loss_curve_"}
+            assert set(vars(single)) == set(vars(model))
             assert model.get_params() == single.get_params()
             assert list(model.feature_names_in_) == list(X.columns)
             assert model.n_iter_.shape == single.n_iter_.shape
-            np.testing.assert_allclose(model.coef_, single.coef_, atol=1e-7)
+            for end in (0, -1):
+                assert model.loss_curve_[end] == pytest.approx(single.loss_curve_[end])
             np.testing.assert_allclose(model.predict_proba(X), single.predict_proba(X), atol=1e-7)
 
 
