@@ -1,12 +1,23 @@
+import inspect
+from pathlib import Path
+
 import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import Ridge
 from sklearn.metrics import make_scorer, mean_absolute_error
-from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    KFold,
+    RandomizedSearchCV,
+)
 
+import mlfund
 from mlfund.model_selection import _families
 from mlfund.model_selection.search import BatchedGridSearchCV, BatchedRandomizedSearchCV
 from tests.model_selection import means
@@ -232,3 +243,29 @@ def test_splits_may_be_masks(family):
 
     assert_same_table(ours.cv_results_, theirs.cv_results_)
     assert ours.cv_results_["batched"].all()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (mlfund.BatchedGridSearchCV, GridSearchCV),
+        (mlfund.BatchedRandomizedSearchCV, RandomizedSearchCV),
+        (mlfund.BatchedHalvingGridSearchCV, HalvingGridSearchCV),
+        (mlfund.BatchedHalvingRandomSearchCV, HalvingRandomSearchCV),
+    ],
+)
+def test_parameters_are_scikit_learns_and_two_more(ours, theirs):
+    kept = inspect.signature(theirs).parameters
+    mine = inspect.signature(ours).parameters
+
+    # as text: nan is not equal to itself
+    assert [str(p.replace(annotation=p.empty)) for p in mine.values()] == [
+        *map(str, kept.values()),
+        "memory_limit=None",
+        "checkpoint_dir=None",
+    ]
+    assert all(mine[name].kind is p.kind for name, p in kept.items())
+    assert issubclass(ours, theirs)
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "parameters.md").read_text()
+    section = next(part for part in page.split("\n## ") if ours.__name__ in part.split("\n")[0])
+    assert all(f"| `{name}` |" in section for name in mine if name not in kept)
