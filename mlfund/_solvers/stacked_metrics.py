@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -84,23 +86,29 @@ class SharedMetric:
     def refresh(self, V: NDArray, strengths: NDArray) -> None:
         """Take the curvature at one V (k, p) for each of some strengths."""
         at = dict(zip(strengths.tolist(), V, strict=True))
-        hessians: dict = {}
-        inverses: dict = {}
-        for c in strengths.tolist():
-            inverted = int(self._inverted[c])
-            if inverted not in at:
-                inverted = c
-            if inverted not in inverses:
-                measured = int(self._measured[inverted])
-                if measured not in at:
-                    measured = inverted
-                point = at[measured]
-                # At zero the data look alike to all strengths.
-                key = measured if point.any() else -1
-                if key not in hessians:
-                    hessians[key] = self._hessian(point)
-                inverses[inverted] = self._invert(hessians[key], self._penalty[inverted])
-            self._inverse[c] = inverses[inverted]
+        inverted = {c: self._stand_in(self._inverted, c, at) for c in at}
+        measured = {c: self._stand_in(self._measured, c, at) for c in inverted.values()}
+        # At zero the data look alike to all strengths.
+        first = next((c for c in measured.values() if not at[c].any()), None)
+        measured = {c: m if at[m].any() else first for c, m in measured.items()}
+        hessians = self._each(lambda c: self._hessian(at[c]), set(measured.values()))
+        inverses = self._each(
+            lambda c: self._invert(hessians[measured[c]], self._penalty[c]), measured
+        )
+        for c in at:
+            self._inverse[c] = inverses[inverted[c]]
+
+    @staticmethod
+    def _stand_in(nearest: NDArray, c: int, at: dict) -> int:
+        return int(nearest[c]) if int(nearest[c]) in at else c
+
+    def _each(self, function, numbers) -> dict:
+        """Return what a function finds for each number; on several threads."""
+        numbers = sorted(numbers)
+        if self.problem.threads == 1 or len(numbers) == 1:
+            return {c: function(c) for c in numbers}
+        with ThreadPoolExecutor(self.problem.threads) as pool:
+            return dict(zip(numbers, pool.map(function, numbers), strict=True))
 
     def solve(self, G: NDArray, strengths: NDArray) -> NDArray:
         """Return the inverse Hessians times gradients (m, k, p), models sorted by strength."""
@@ -126,8 +134,9 @@ class SharedMetric:
         weights = self.sample.weights.astype(rows.dtype)
         if self.joint:
             return self._joint(P, weights)
-        h = (P * (1 - P)).mean(axis=0) * weights
-        return ((rows * h[:, None]).T @ rows).astype(np.float64)
+        # The product of one matrix with itself takes half the operations.
+        scaled = rows * np.sqrt((P * (1 - P)).mean(axis=0) * weights)[:, None]
+        return (scaled.T @ scaled).astype(np.float64)
 
     def _joint(self, P: NDArray, weights: NDArray) -> NDArray:
         rows, (k, _) = self.sample.rows, P.shape
