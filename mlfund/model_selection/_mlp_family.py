@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-from mlfund._check import preserved_torch_state, resolve_device
+from mlfund._check import resolve_device
 from mlfund.estimators._mlp_spec import layer_sizes
 from mlfund.model_selection._contract import SearchRows, TrainedModels
 from mlfund.model_selection._mlp_plan import Table
@@ -51,8 +51,7 @@ class MLPFamily:
         table = self._table(estimators[0], rows)
         if isinstance(table, Exception):
             raise table
-        with preserved_torch_state():
-            yield from StackedTraining(estimators, rows, table).run(memory_limit, report)
+        yield from StackedTraining(estimators, rows, table).run(memory_limit, report)
 
     def _table(self, estimator: Any, rows: SearchRows) -> Table | Exception:
         key = (type(estimator), estimator.precision)

@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from mlfund._check import preserved_torch_state
 from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.objective import Objective
 from mlfund._engine.replicas import Replica, Stream
@@ -129,7 +130,8 @@ class Start:
         loss.check_target(rows.target)
         width = loss.raw_width(own._n_outputs(rows.target))
         cpu = torch.device("cpu")
-        module = own._make_module(table.X[:1], width, cpu, random_state, first=True)
+        with preserved_torch_state():
+            module = own._make_module(table.X[:1], width, cpu, random_state, first=True)
         held_out = None
         if own.early_stopping or own.validation_split is not None:
             rows, held_out = hold_out(own, rows, random_state)

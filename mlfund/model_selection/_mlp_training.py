@@ -14,12 +14,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from mlfund._check import resolve_device, seed_from, stacklevel_outside
-from mlfund._engine.replicas import Stack, Trained, train_replicas
+from mlfund._engine.replicas import Stack, Trained
 from mlfund.estimators._neural_training import out_of_epochs
 from mlfund.model_selection._contract import SearchRows, TrainedModels
 from mlfund.model_selection._mlp_models import fitted, scaled, stacked_models
 from mlfund.model_selection._mlp_plan import FitPlan, Start, Table
 from mlfund.model_selection._mlp_scores import stacked_score
+from mlfund.model_selection._mlp_threads import train_in_threads
 
 # What a fit raises for its parameters and its rows.
 FIT_ERRORS = (ValueError, TypeError)
@@ -105,7 +106,7 @@ class StackedTraining:
         waiting = {place: self._n_planned(plans) for place, plans in members.items()}
         done: dict[int, dict[int, Trained]] = defaultdict(dict)
         begun, n_left = time.perf_counter(), len(replicas)
-        for number, trained in train_replicas(
+        for number, trained in train_in_threads(
             stack, replicas, memory_limit=memory_limit, report=report
         ):
             place, position, _ = planned[number]
