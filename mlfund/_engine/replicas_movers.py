@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -26,14 +25,14 @@ _PROPORTIONAL = (Adagrad, RMSProp, Adam, AdamW, Lion)
 _VELOCITIES = (SGD, Momentum, Nesterov)
 
 # Arrays of some replicas: first layers and the rest, each with replicas first.
-Parts = Sequence[Tensor]
+Parts = list[Tensor]
 
 
 class Mover(Protocol):
     """The optimizer of some replicas."""
 
-    def moves(self, gradients: Parts, out: Parts) -> Parts:
-        """Return what to add to the weights, times the learning rate; maybe in `out`."""
+    def move(self, values: Parts, gradients: Parts, rates: Tensor) -> None:
+        """Take a step; `rates` has the shape (R, 1)."""
 
     def state(self) -> list[dict[str, Tensor]]:
         """Return the state for each part; what is no single number has replicas first."""
@@ -72,13 +71,15 @@ def mover(kind: Optimizer, momentum: Tensor, scratch: Parts, epsilon: Any) -> Mo
         What they share, see `kind_of`.
     momentum : Tensor of shape (R, 1)
         Of each replica, for gradient descent.
-    scratch : sequence of Tensor
+    scratch : list of Tensor
         Memory like their weights that movers may share.
     epsilon : (float, float) or None
         epsilon and beta_2 where scikit-learn's place of epsilon is meant.
     """
     if type(kind) in _VELOCITIES:
-        return Velocity(momentum, nesterov=isinstance(kind, Nesterov))
+        return Velocity(momentum, scratch, nesterov=isinstance(kind, Nesterov))
+    if isinstance(kind, Adam) and scratch[0].device.type in kind.fused_devices:
+        return FusedAdam(kind, scratch, epsilon)
     return TorchMover(kind, scratch, epsilon)
 
 
@@ -89,31 +90,34 @@ class Velocity:
     ----------
     momentum : Tensor of shape (R, 1)
         Share of the last step that is kept.
+    scratch : list of Tensor
+        See `mover`.
     nesterov : bool
         Whether to look ahead.
     """
 
-    def __init__(self, momentum: Tensor, *, nesterov: bool) -> None:
+    def __init__(self, momentum: Tensor, scratch: Parts, *, nesterov: bool) -> None:
         self.momentum = momentum
         self.nesterov = nesterov
+        self._scratch = scratch
         self._plain = not bool(momentum.any())
         self._buffers: list[Tensor] = []
 
-    def moves(self, gradients: Parts, out: Parts) -> Parts:
-        """Return the steps, see `Mover`."""
-        if not self._plain:
-            gradients = self._velocities(gradients, out)
-        return [torch.neg(g, out=o) for g, o in zip(gradients, out, strict=True)]
+    def move(self, values: Parts, gradients: Parts, rates: Tensor) -> None:
+        """Take a step, see `Mover`."""
+        directions = gradients if self._plain else self._directions(gradients)
+        for weights, direction in zip(values, directions, strict=True):
+            weights.addcmul_(direction, rates, value=-1)
 
-    def _velocities(self, gradients: Parts, out: Parts) -> Parts:
+    def _directions(self, gradients: Parts) -> Parts:
         if not self._buffers:
             self._buffers = [torch.zeros_like(g) for g in gradients]
         for buffer, g in zip(self._buffers, gradients, strict=True):
             buffer.mul_(self.momentum).add_(g)
         if not self.nesterov:
             return self._buffers
-        pairs = zip(gradients, self._buffers, out, strict=True)
-        return [torch.addcmul(g, buffer, self.momentum, out=o) for g, buffer, o in pairs]
+        triples = zip(gradients, self._buffers, self._scratch, strict=True)
+        return [torch.addcmul(g, buffer, self.momentum, out=o) for g, buffer, o in triples]
 
     def state(self) -> list[dict[str, Tensor]]:
         """Return the velocities."""
@@ -132,13 +136,13 @@ class Velocity:
 class TorchMover:
     """Any optimizer whose step is proportional to the rate, by the engine's own torch class.
 
-    It moves zeros by the rate 1; the caller adds that to the weights, times their own rates.
+    It moves zeros by the rate 1; that times their own rates is added to the weights.
 
     Parameters
     ----------
     entry : Optimizer
         Without decay.
-    scratch : sequence of Tensor
+    scratch : list of Tensor
         The zeros.
     epsilon : (float, float) or None
         See `mover`.
@@ -150,19 +154,18 @@ class TorchMover:
         self._epsilon = epsilon
         self._n_steps = 0
 
-    def moves(self, gradients: Parts, out: Parts) -> Parts:
-        """Return the steps, see `Mover`."""
+    def move(self, values: Parts, gradients: Parts, rates: Tensor) -> None:
+        """Take a step, see `Mover`."""
         self._n_steps += 1
         if self._epsilon is not None:
-            # As `mlfund._engine.rules.adam_epsilon` does.
-            epsilon, beta_2 = self._epsilon
-            value = epsilon / math.sqrt(1.0 - beta_2**self._n_steps)
-            self._optimizer.param_groups[0]["eps"] = value
+            group = self._optimizer.param_groups[0]
+            group["eps"] = sklearn_epsilon(self._epsilon, self._n_steps)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.detach().zero_()
             parameter.grad = gradient
         self._optimizer.step()
-        return [parameter.detach() for parameter in self._parameters]
+        for weights, parameter in zip(values, self._parameters, strict=True):
+            weights.addcmul_(parameter.detach(), rates)
 
     def state(self) -> list[dict[str, Tensor]]:
         """Return the moments."""
@@ -182,3 +185,82 @@ class TorchMover:
 
     def rescale(self, factors: Tensor) -> None:
         """Do nothing: scikit-learn's courses of the rate are for gradient descent."""
+
+
+class FusedAdam:
+    """Adam by torch's kernel alone, for which its optimizer class would take longer to prepare.
+
+    Parameters
+    ----------
+    entry : Adam
+        Without decay.
+    scratch : list of Tensor
+        See `mover`.
+    epsilon : (float, float) or None
+        See `mover`.
+    """
+
+    def __init__(self, entry: Adam, scratch: Parts, epsilon: Any) -> None:
+        self._entry = entry
+        self._scratch = scratch
+        self._epsilon = epsilon
+        self._n_steps = 0
+        self._means = [torch.zeros_like(part) for part in scratch]
+        self._squares = [torch.zeros_like(part) for part in scratch]
+        self._counts = [torch.zeros((), device=part.device) for part in scratch]
+
+    def move(self, values: Parts, gradients: Parts, rates: Tensor) -> None:
+        """Take a step, see `Mover`."""
+        self._n_steps += 1
+        for count in self._counts:
+            count.fill_(self._n_steps)
+        if len(rates) == 1:
+            self._call(values, gradients, rates[0, 0])
+            return
+        # The kernel takes one rate: it moves zeros by the rate 1.
+        for part in self._scratch:
+            part.zero_()
+        self._call(self._scratch, gradients, 1.0)
+        for weights, part in zip(values, self._scratch, strict=True):
+            weights.addcmul_(part, rates)
+
+    def _call(self, values: Parts, gradients: Parts, rate: Any) -> None:
+        entry, epsilon = self._entry, self._entry.epsilon
+        if self._epsilon is not None:
+            epsilon = sklearn_epsilon(self._epsilon, self._n_steps)
+        torch._fused_adam_(
+            values,
+            gradients,
+            self._means,
+            self._squares,
+            [],
+            self._counts,
+            lr=rate,
+            beta1=entry.beta_1,
+            beta2=entry.beta_2,
+            weight_decay=0.0,
+            eps=epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def state(self) -> list[dict[str, Tensor]]:
+        """Return the moments."""
+        steps = torch.tensor(self._n_steps)
+        pairs = zip(self._means, self._squares, strict=True)
+        return [{"mean": mean, "square": square, "n_steps": steps} for mean, square in pairs]
+
+    def take(self, state: list[dict[str, Tensor]]) -> None:
+        """Go on from a state."""
+        self._means = [part["mean"] for part in state]
+        self._squares = [part["square"] for part in state]
+        self._n_steps = int(state[0]["n_steps"])
+
+    def rescale(self, factors: Tensor) -> None:
+        """Do nothing: scikit-learn's courses of the rate are for gradient descent."""
+
+
+def sklearn_epsilon(epsilon: tuple[float, float], n_steps: int) -> float:
+    """Return what `mlfund._engine.rules.adam_epsilon` sets at a step, counted from 1."""
+    value, beta_2 = epsilon
+    return value / math.sqrt(1.0 - beta_2**n_steps)

@@ -19,7 +19,7 @@ from mlfund._engine.replicas_rows import StackedBatch, StreamRows
 from mlfund._engine.replicas_spec import Replica, Stack, Trained
 from mlfund._engine.replicas_steps import StackedSteps
 from mlfund._engine.replicas_valid import ValidRows
-from mlfund.nets.stacked import StackedMLP
+from mlfund.nets.stacked import StackedArrays, StackedMLP
 
 
 class Program:
@@ -58,7 +58,7 @@ class Program:
         smoothing = np.array([replica.label_smoothing for replica in replicas])
         self.objective = StackedObjective(stack.objective, smoothing, groups, self.device)
         self.steps = StackedSteps(self.net, replicas)
-        self.rates = StackedRates(self.courses, self.net.values.first, self.rows.n_batches)
+        self.rates = StackedRates(self.courses, self.net.values.parts[0], self.rows.n_batches)
         self.valid = ValidRows(stack, data, self.net, streams)
         keeps_best = any(replica.early_stopping for replica in replicas)
         self._best = [part.clone() for part in self.net.values.parts] if keeps_best else None
@@ -118,9 +118,9 @@ class Program:
         return self.objective.of_replicas(batch.totals).unsqueeze(1)
 
     def _end_epoch(self, losses: Tensor) -> None:
-        checks = [part.sum(1) for part in self.net.values.parts]
-        read = torch.stack([losses, *(check.double() for check in checks)]).tolist()
-        finite = np.isfinite(read[1]) & np.isfinite(read[2])
+        sums = torch.stack([part.sum(1).double() for part in self.net.values.parts])
+        read = torch.stack([losses, sums.sum(0)]).tolist()
+        finite = np.isfinite(read[1])
         valid = self.valid.evaluate(self.net)
         rates = self.rates.present
         for place, course in enumerate(self.courses):
@@ -137,7 +137,7 @@ class Program:
     def _result(self, place: int) -> Trained:
         course, values = self.courses[place], self.net.values
         if self._best is not None and course.replica.early_stopping:
-            values = self.net.arrays(*self._best)
+            values = StackedArrays(self.net.sizes, self._best)
         course.trained.coefs = values.coefs(place)
         course.trained.intercepts = values.intercepts(place)
         return course.trained

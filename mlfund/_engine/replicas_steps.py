@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mlfund._engine.replicas_movers import Mover, Parts, kind_of, mover
+from mlfund._engine.replicas_movers import Mover, kind_of, mover
 from mlfund._engine.replicas_spec import Replica
 from mlfund.nets.stacked import StackedArrays, StackedMLP
 
 # Weights of a tile on the CPU. In float32 four arrays of them fill a cache of 1 MB.
-TILE = 1 << 16
+TILE = 1 << 17
 
 
 class Numbers:
@@ -61,7 +62,6 @@ class Tile:
     part: slice
     values: StackedArrays
     gradients: StackedArrays
-    scratch: Parts
     mover: Mover
 
 
@@ -111,21 +111,21 @@ class StackedSteps:
 
     def _lay_out(self, replicas: Sequence[Replica]) -> None:
         net, values = self.net, self.net.values
-        self.numbers = Numbers(replicas, values.first)
-        n_weights = values.first.shape[1] + values.rest.shape[1]
-        size = max(1, TILE // n_weights) if values.first.device.type == "cpu" else len(net)
-        size = min(size, len(net))
-        scratch = [torch.empty_like(part[:size]) for part in values.parts]
+        like = values.parts[0]
+        self.numbers = Numbers(replicas, like)
+        n_parameters = sum(part.shape[1] for part in values.parts)
+        most = max(1, TILE // n_parameters) if like.device.type == "cpu" else len(net)
+        n_tiles = -(-len(net) // most)
+        bounds = [len(net) * i // n_tiles for i in range(n_tiles + 1)]
+        scratch = [torch.empty_like(part[:most]) for part in values.parts]
         self._tiles = []
-        for start in range(0, len(net), size):
-            part = slice(start, min(start + size, len(net)))
-            own = [array[: part.stop - start] for array in scratch]
+        for part in (slice(*pair) for pair in pairwise(bounds)):
+            own = [array[: part.stop - part.start] for array in scratch]
             self._tiles.append(
                 Tile(
                     part,
                     values.of(part),
                     net.gradients.of(part),
-                    own,
                     mover(self._kind, self.numbers.momentum[part], own, self._epsilon),
                 )
             )
@@ -163,9 +163,7 @@ class StackedSteps:
             pairs = zip(tile.gradients.parts, tile.values.parts, strict=True)
             for gradient, values in pairs:
                 gradient.addcmul_(values, numbers.coupled[part])
-        moves = tile.mover.moves(tile.gradients.parts, tile.scratch)
-        for values, move in zip(tile.values.parts, moves, strict=True):
-            values.addcmul_(move, rates)
+        tile.mover.move(tile.values.parts, tile.gradients.parts, rates)
         if numbers.max_norm is not None:
             _bound_units(tile, numbers.max_norm[part])
         return penalty
@@ -178,7 +176,7 @@ def _penalise(tile: Tile, l1: Tensor | None, l2: Tensor | None, totals: Any) -> 
     for weights, gradient in pairs:
         if l2 is not None:
             gradient.addcmul_(weights, l2 / totals)
-            squares = torch.bmm(weights.unsqueeze(1), weights.unsqueeze(2)).view(-1)
+            squares = torch.linalg.vector_norm(weights, dim=1).square_()
             term = squares.mul_(l2[:, 0]).mul_(0.5)
             value = term if value is None else value.add_(term)
         if l1 is not None:

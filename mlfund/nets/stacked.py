@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -28,10 +27,8 @@ class StackedArrays:
     ----------
     sizes : sequence of int
         Units of every layer, input and output included.
-    first : Tensor of shape (R, p)
-        First-layer weights, of each replica as (units, inputs).
-    rest : Tensor of shape (R, q)
-        The other weights in turn, each as (units, inputs), then all biases.
+    parts : sequence of Tensor, each (R, p)
+        The weights of every layer, of each replica as (units, inputs), then all biases.
 
     Attributes
     ----------
@@ -39,33 +36,25 @@ class StackedArrays:
         Views.
     biases : list of Tensor, each (R, units)
         Views.
-    weight_parts : (Tensor, Tensor)
-        `first` and `rest` without the biases.
     """
 
-    def __init__(self, sizes: Sequence[int], first: Tensor, rest: Tensor) -> None:
-        self.first, self.rest = first, rest
-        self.weights = [first.view(len(first), sizes[1], sizes[0])]
-        self.biases: list[Tensor] = []
-        start = 0
-        for fan_in, fan_out in pairwise(sizes[1:]):
-            stop = start + fan_in * fan_out
-            self.weights.append(rest[:, start:stop].view(-1, fan_out, fan_in))
-            start = stop
-        self.weight_parts = first, rest[:, :start]
-        for units in sizes[1:]:
-            self.biases.append(rest[:, start : start + units])
-            start += units
-        self._sizes = list(sizes)
+    def __init__(self, sizes: Sequence[int], parts: Sequence[Tensor]) -> None:
+        self.sizes = list(sizes)
+        self.parts = list(parts)
+        shapes = zip(sizes[1:], sizes[:-1], strict=True)
+        self.weights = [
+            part.view(-1, *shape) for part, shape in zip(self.parts, shapes, strict=False)
+        ]
+        self.biases = list(self.parts[-1].split(self.sizes[1:], dim=1))
 
     @property
-    def parts(self) -> tuple[Tensor, Tensor]:
-        """Return `first` and `rest`."""
-        return self.first, self.rest
+    def weight_parts(self) -> list[Tensor]:
+        """Return `parts` without the biases."""
+        return self.parts[:-1]
 
     def of(self, part: slice) -> StackedArrays:
         """Return views of some consecutive replicas."""
-        return StackedArrays(self._sizes, self.first[part], self.rest[part])
+        return StackedArrays(self.sizes, [array[part] for array in self.parts])
 
     def coefs(self, replica: int) -> list[np.ndarray]:
         """Return copies of the weights of one replica, each (fan_in, fan_out)."""
@@ -124,31 +113,30 @@ class StackedMLP:
         device: torch.device | str = "cpu",
     ) -> None:
         self.sizes = [coefs[0][0].shape[0], *(layer.shape[1] for layer in coefs[0])]
-        first = np.stack([layers[0].T for layers in coefs]).reshape(len(coefs), -1)
-        rest = np.stack(
-            [
-                np.concatenate([*(w.T.ravel() for w in weights[1:]), *biases])
-                for weights, biases in zip(coefs, intercepts, strict=True)
-            ]
-        )
+        weights = [
+            np.stack([layer.T.ravel() for layer in of_layer])
+            for of_layer in zip(*coefs, strict=True)
+        ]
+        biases = np.stack([np.concatenate(list(layers)) for layers in intercepts])
+        parts = [torch.from_numpy(array).to(device) for array in (*weights, biases)]
         self.activation = get_activation(activation)
         self.generator = generator
         self._dropout = dropout
-        self._hold(torch.from_numpy(first).to(device), torch.from_numpy(rest).to(device), groups)
+        self._hold(parts, groups)
 
     def __len__(self) -> int:
         """Return the number of replicas."""
-        return len(self.values.first)
+        return len(self.values.parts[0])
 
     def keep(self, index: Tensor, groups: Sequence[slice]) -> None:
         """Go on with the replicas `index` alone; gradients are lost."""
         if self._dropout is not None:
             self._dropout = self._dropout[:, index.cpu().numpy()]
-        self._hold(self.values.first[index], self.values.rest[index], groups)
+        self._hold([part[index] for part in self.values.parts], groups)
 
-    def _hold(self, first: Tensor, rest: Tensor, groups: Sequence[slice]) -> None:
-        self.values = StackedArrays(self.sizes, first, rest)
-        self.gradients = StackedArrays(self.sizes, torch.zeros_like(first), torch.zeros_like(rest))
+    def _hold(self, parts: Sequence[Tensor], groups: Sequence[slice]) -> None:
+        self.values = StackedArrays(self.sizes, parts)
+        self.gradients = StackedArrays(self.sizes, [torch.zeros_like(part) for part in parts])
         self.groups = list(groups)
         # Groups of one size are one batch of products.
         widths = {part.stop - part.start for part in self.groups}
@@ -159,7 +147,7 @@ class StackedMLP:
     def _stages_of(self, layer: int) -> list[Stage]:
         stages = [activation_stage(self.activation)]
         if self._dropout is not None and self._dropout[layer].any():
-            rates = torch.from_numpy(self._dropout[layer]).to(self.values.first)
+            rates = torch.from_numpy(self._dropout[layer]).to(self.values.parts[0])
             stages.append(StackedDropout(1.0 - rates, self.generator))
         return stages
 
@@ -229,12 +217,8 @@ class StackedMLP:
                 z = self.activation.forward_(z)
         return z
 
-    def arrays(self, first: Tensor, rest: Tensor) -> StackedArrays:
-        """Return other parameters of the same shape as arrays."""
-        return StackedArrays(self.sizes, first, rest)
-
     def _first_products(self, X: Tensor, z: Tensor) -> None:
-        wide = self.values.first.view(-1, self.sizes[0])
+        wide = self.values.parts[0].view(-1, self.sizes[0])
         if self._even:
             batch = wide.view(len(X), -1, self.sizes[0])
             torch.bmm(batch, X.transpose(1, 2), out=z.view(len(X), -1, X.shape[1]))
@@ -243,7 +227,7 @@ class StackedMLP:
             torch.mm(wide[units], rows.t(), out=z[part].view(-1, len(rows)))
 
     def _first_gradients(self, X: Tensor, delta: Tensor) -> None:
-        wide = self.gradients.first.view(-1, self.sizes[0])
+        wide = self.gradients.parts[0].view(-1, self.sizes[0])
         if self._even:
             batch = wide.view(len(X), -1, self.sizes[0])
             torch.bmm(delta.view(len(X), -1, X.shape[1]), X, out=batch)
@@ -262,7 +246,7 @@ class StackedMLP:
         size = math.prod(shape)
         memory = self._memory.get((kind, layer))
         if memory is None or len(memory) < size:
-            memory = self._memory[kind, layer] = self.values.first.new_empty(size)
+            memory = self._memory[kind, layer] = self.values.parts[0].new_empty(size)
         return memory[:size].view(shape)
 
 
