@@ -486,6 +486,19 @@ _TRUSTED = {
     "mlfund.estimators.neural_classifier.NeuralClassifier": "ObjectNode",
     "mlfund.estimators.neural_regressor.NeuralRegressor": "ObjectNode",
     "mlfund.estimators._neural_own_build.Recipe": "ObjectNode",
+    # Convolutional nets: the recipe calls the one class with layers, numbers and names.
+    "mlfund.estimators.cnn_classifier.CNNClassifier": "ObjectNode",
+    "mlfund.estimators.cnn_regressor.CNNRegressor": "ObjectNode",
+    "mlfund.nets.convnet.ConvNet": "TypeNode",
+    "mlfund.nets.convnet.ReadPixels": "ObjectNode",
+    "mlfund.nets.layers.Activate": "ObjectNode",
+    "mlfund.nets.layers.Conv": "ObjectNode",
+    "mlfund.nets.layers.Dense": "ObjectNode",
+    "mlfund.nets.layers.Drop": "ObjectNode",
+    "mlfund.nets.layers.GlobalPool": "ObjectNode",
+    "mlfund.nets.layers.Norm": "ObjectNode",
+    "mlfund.nets.layers.Pool": "ObjectNode",
+    "mlfund.nets.layers.Residual": "ObjectNode",
     # Entries around a function or a class, called in training only. skops refuses to hand over
     # either, but those of torch below, unless the caller of `load` vouches for it.
     "mlfund.losses.CallableLoss": "ObjectNode",

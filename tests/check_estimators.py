@@ -38,6 +38,8 @@ ARGUMENTS = {
     "BatchedHalvingGridSearchCV": {**GRID, "min_resources": 8, "random_state": 0},
     "BatchedHalvingRandomSearchCV": {**DRAWN, "min_resources": 8, "n_candidates": 2},
     "BatchedRandomizedSearchCV": {**DRAWN, "n_iter": 2},
+    "CNNClassifier": {"image_shape": "row", "max_iter": 60},
+    "CNNRegressor": {"image_shape": "row", "max_iter": 60},
     "ImageScaler": {"image_shape": "row"},
     "NeuralClassifier": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "NeuralRegressor": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},

@@ -24,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 import mlfund
 from mlfund.advisor.boosting import BoostedTreesClassifier
 from mlfund.initializers import get_initializer
+from mlfund.nets.layers import Activate, Conv, GlobalPool, Norm, Residual
 from mlfund.optimizers import get_optimizer
 from mlfund.schedules import get_schedule
 
@@ -45,6 +46,15 @@ MODELS = {
     "table": lambda: make_pipeline(mlfund.TablePreprocessor(), mlfund.LogisticRegression()),
     "image scaler": lambda: make_pipeline(
         mlfund.ImageScaler(image_shape="row"), mlfund.LogisticRegression()
+    ),
+    "cnn": lambda: mlfund.CNNClassifier(
+        image_shape="row", augmentation=["cutout"], max_iter=2, random_state=0
+    ),
+    "cnn regressor": lambda: mlfund.CNNRegressor(
+        [Residual([Conv(4), Norm()]), Activate(), GlobalPool()],
+        image_shape="row",
+        max_iter=2,
+        random_state=0,
     ),
     "boosted": lambda: make_pipeline(
         mlfund.TablePreprocessor(categorical_encoding="native", impute=False, numeric_scaling=None),

@@ -28,6 +28,8 @@ def test_public_names_are_pinned():
         "BatchedHalvingGridSearchCV",
         "BatchedHalvingRandomSearchCV",
         "BatchedRandomizedSearchCV",
+        "CNNClassifier",
+        "CNNRegressor",
         "ImageScaler",
         "LinearRegressor",
         "LogisticRegression",

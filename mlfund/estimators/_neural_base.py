@@ -138,6 +138,10 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
         """Return what to do instead of stopping on a plateau: see `StopOnPlateau`."""
         return None
 
+    def _runs_all_epochs(self) -> bool:
+        """Whether a training that ends with its last epoch ends as planned."""
+        return False
+
     def _has_partial_fit(self) -> bool:
         """Whether a training has epochs; raises AttributeError where it has none."""
         return True

@@ -252,6 +252,8 @@ def patience_of(estimator: Any) -> float:
 def _report_end(estimator: Any, engine: Engine) -> None:
     """Say why a training ended: in words if it is `verbose`, a warning if epochs ran out."""
     if engine.stop_reason_ is None:
+        if estimator._runs_all_epochs():
+            return
         warnings.warn(
             out_of_epochs(estimator.max_iter), ConvergenceWarning, stacklevel=stacklevel_outside()
         )

@@ -37,6 +37,37 @@ class LayerRow:
     receptive_field: tuple[int, int] | None
 
 
+@dataclass(frozen=True)
+class NetSummary:
+    """The layers of a net; printed, a table.
+
+    Attributes
+    ----------
+    shape : (int, int, int)
+        Channels, height and width of an image.
+    rows : tuple of LayerRow
+    """
+
+    shape: Shape
+    rows: tuple[LayerRow, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights that are trained."""
+        return sum(row.n_parameters for row in self.rows)
+
+    @property
+    def flop(self) -> int:
+        """Floating-point operations of a forward pass of one image."""
+        return sum(row.flop for row in self.rows)
+
+    def __str__(self) -> str:
+        """Return the table."""
+        return as_text(self.rows, self.shape)
+
+    __repr__ = __str__
+
+
 def summarise(layers: Sequence[Layer], shape: Shape) -> list[LayerRow]:
     """Return one row a layer, for images of a shape.
 

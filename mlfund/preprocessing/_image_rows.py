@@ -200,3 +200,25 @@ def read_pixels(X: Any) -> np.ndarray:
             "X has pixels that are NaN or infinite; replace them, or leave these images out."
         )
     return pixels
+
+
+def flattened(
+    X: Any, channels: str = "last", image_shape: ImageShapeLike = None
+) -> tuple[np.ndarray, ImageForm]:
+    """Return images as rows (n, height * width * channels) in this order, and their form.
+
+    Parameters
+    ----------
+    X : array-like
+        Images, or an array of flattened rows that was checked before.
+    channels, image_shape
+        As for `form_of`.
+
+    Raises
+    ------
+    ValueError
+        As `read_pixels` and `form_of` do.
+    """
+    pixels = X if is_flattened(X) else read_pixels(X)
+    form = form_of(pixels, channels, image_shape)
+    return form.as_nhwc(pixels).reshape(len(pixels), form.n_values), form

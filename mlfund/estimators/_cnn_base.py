@@ -1,0 +1,206 @@
+"""What `CNNClassifier` and `CNNRegressor` share: images, layers, a module made of them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from mlfund._check import DataError, seed_from
+from mlfund.augmentation import Augmentation, get_augmentation
+from mlfund.estimators import _neural_own_probe as probe
+from mlfund.estimators import _neural_spec as spec
+from mlfund.estimators._neural_module import BuiltModule, ProbedScores, tensor_of
+from mlfund.estimators._neural_own_build import Recipe
+from mlfund.initializers import Initializer
+from mlfund.nets.architectures import layers_for
+from mlfund.nets.convnet import ConvNet, ReadPixels
+from mlfund.nets.layer_summary import NetSummary, summarise
+from mlfund.nets.layers import Dense, Layer
+from mlfund.preprocessing import ImageScaler
+from mlfund.preprocessing._image_rows import ImageForm, flattened, is_flattened
+
+CONSTRAINTS: dict[str, list[Any]] = {
+    "architecture": [str, list, tuple],
+    "channels": [StrOptions({"last", "first"})],
+    "image_shape": [StrOptions({"row"}), list, tuple, None],
+    "activation": [str],
+    "normalization": [StrOptions({"batch", "layer", "group", "instance"})],
+    "initializer": [str, Initializer, callable, None],
+    "augmentation": [str, Augmentation, list, tuple, None],
+    **spec.CONSTRAINTS,
+}
+
+
+class BaseCNN(BuiltModule):
+    """A convolutional net behind scikit-learn's interface; see the subclasses."""
+
+    image_size_: tuple[int, int, int]
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+    expected_failed_checks: ClassVar[dict[str, str]] = dict.fromkeys(
+        (
+            "check_sample_weight_equivalence_on_dense_data",
+            "check_sample_weight_equivalence_on_sparse_data",
+        ),
+        "mean and spread of pixels and the statistics of batch normalisation count rows, not "
+        "their weights",
+    )
+    # Bytes stay bytes until they are in a batch.
+    _input_dtypes: Any = (np.float32, np.float64, np.uint8)
+
+    def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        form = None
+        if not is_flattened(X):
+            X, form = flattened(X, self.channels)
+        X, y = super()._validate(X, y, reset=reset)
+        if form is None:
+            X, form = self._read_rows(X)
+        if reset:
+            self.image_size_ = form.size
+        else:
+            self._check_size(form)
+        return X, y
+
+    def _read_rows(self, X: Any) -> tuple[np.ndarray, ImageForm]:
+        return flattened(X.toarray() if sp.issparse(X) else X, self.channels, self.image_shape)
+
+    def _check_size(self, form: ImageForm) -> None:
+        if form.size != self.image_size_:
+            fitted = ImageForm(*self.image_size_, self.channels, 4)
+            raise DataError(
+                f"X has images of {form}, and {type(self).__name__} was fitted on images of "
+                f"{fitted}."
+            )
+
+    def _checked_rows(self, X: Any) -> np.ndarray:
+        form = None
+        if not is_flattened(X):
+            X, form = flattened(X, self.channels)
+            # Images of another size are told as such, not by their number of values.
+            self._check_size(form)
+        X = validate_data(
+            self, X, accept_sparse=["csr", "csc"], reset=False, dtype=self._input_dtypes
+        )
+        if form is None:
+            X, form = self._read_rows(X)
+            self._check_size(form)
+        return X if X.dtype == np.uint8 else X.astype(self._recipe.dtype, copy=False)
+
+    def _as_input(self, X: Any) -> tuple[Any, np.dtype[Any]]:
+        if X.dtype == np.uint8:
+            return X, spec.compute_dtype(self.precision, np.dtype(np.float32))
+        return super()._as_input(X)
+
+    def _runs_all_epochs(self) -> bool:
+        # The schedule is laid out for them.
+        return True
+
+    def _augmentations(self) -> list[Augmentation]:
+        """Return reading, then what changes images, then what all networks have."""
+        given = self.augmentation
+        if given is None:
+            given = []
+        elif isinstance(given, str | Augmentation):
+            given = [given]
+        listed = [get_augmentation(one) for one in given] + super()._augmentations()
+        # Nothing else reads bytes; where nothing changes images, the module does.
+        changed = any(one.changes_X for one in listed)
+        return [self._pixels, *listed] if changed else listed
+
+    def _make_module(
+        self,
+        X: Any,
+        width: int,
+        device: torch.device,
+        random_state: np.random.RandomState,
+        *,
+        first: bool,
+    ) -> nn.Module:
+        seed, dtype = seed_from(random_state), self._as_input(X)[1]
+        if first:
+            recipe = self._recipe_for(X, width, seed, dtype)
+            module = recipe.build()
+        else:
+            self._check_same_net(width)
+            recipe = dataclasses.replace(self._recipe, dtype=dtype.name)
+            module = copy.deepcopy(self.module_).to(getattr(torch, dtype.name))
+            module.pixels = dataclasses.replace(module.pixels, dtype=dtype.name)
+        self._pixels: ReadPixels = module.pixels
+        module.to(device)
+        # Dropout draws from here on, other masks in each call of `partial_fit`.
+        torch.manual_seed((seed + (0 if first else self.t_)) % 2**63)
+        rows = tensor_of(X, slice(0, probe.PROBED_ROWS), device)
+        return ProbedScores(module, recipe, probe.first_pass(module, rows, type(self).__name__))
+
+    def _recipe_for(self, X: Any, width: int, seed: int, dtype: np.dtype[Any]) -> Recipe:
+        scaler = ImageScaler().fit(X.reshape(len(X), *self.image_size_))
+        pixels = ReadPixels(self.image_size_, tuple(scaler.mean_), tuple(scaler.scale_), dtype.name)
+        options = {
+            "layers": self._layers(),
+            "pixels": pixels,
+            "n_outputs": width,
+            "initializer": self.initializer,
+            "activation": self.activation,
+        }
+        return Recipe(
+            source=ConvNet,
+            options=options,
+            seed=seed,
+            dtype=dtype.name,
+            output="raw",
+            kind=getattr(self, "_target_kind", "real"),
+            integers=False,
+        )
+
+    def _layers(self) -> list[Layer]:
+        """Return the layers before the last one, checked against the size of the images."""
+        height, width, channels = self.image_size_
+        return layers_for(
+            self.architecture,
+            (channels, height, width),
+            activation=self.activation,
+            normalization=self.normalization,
+        )
+
+    def _check_same_net(self, width: int) -> None:
+        """Raise ValueError if a training that goes on would need another net."""
+        options = self._recipe.options
+        if self._layers() != options["layers"] or width != options["n_outputs"]:
+            raise ValueError(
+                "A training goes on with the net it has, and the parameters now ask for other "
+                "layers or outputs; call fit with warm_start=False to start anew."
+            )
+
+    def summary(self) -> NetSummary:
+        """Return the layers of the net: shapes, parameters, work, receptive fields.
+
+        Returns
+        -------
+        summary : NetSummary
+            Printed, a table; `rows` holds its numbers.
+
+        """
+        check_is_fitted(self)
+        height, width, channels = self.image_size_
+        shape = (channels, height, width)
+        layers = [*self._recipe.options["layers"], Dense(self._recipe.options["n_outputs"])]
+        return NetSummary(shape, tuple(summarise(layers, shape)))
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.__dict__.pop("_pixels", None)
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that X may have three axes or be sparse."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,129 @@
+"""A convolutional net over flattened pixels: reading, standardising, layers, raw scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mlfund.augmentation import Augmentation, Rows
+from mlfund.initializers import get_initializer
+from mlfund.nets.activations import get_activation
+from mlfund.nets.layers import Dense, Layer, build
+
+
+@dataclass(frozen=True)
+class ReadPixels(Augmentation):
+    """Turns flattened pixels into standardised images; a batch's first step before others.
+
+    Parameters
+    ----------
+    size : (int, int, int)
+        Height, width and channels; a row holds them in this order.
+    mean, scale : tuple of float
+        One of each for every channel.
+    dtype : str
+        Name of the floating dtype of the images.
+    """
+
+    name: ClassVar[str] = "read_pixels"
+    # What comes in may be integers.
+    changes_X: ClassVar[bool] = False
+    size: tuple[int, int, int] = (1, 1, 1)
+    mean: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    dtype: str = "float32"
+
+    def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
+        """Return images; see `Augmentation.apply`."""
+        return rows._replace(X=self.images(rows.X))
+
+    def images(self, X: Tensor) -> Tensor:
+        """Return standardised images, (n, channels, height, width), of rows (n, values).
+
+        Their memory runs over the channels of a pixel first (torch.channels_last).
+        """
+        dtype = getattr(torch, self.dtype)
+        mean = torch.tensor(self.mean, dtype=dtype, device=X.device)
+        factor = 1 / torch.tensor(self.scale, dtype=dtype, device=X.device)
+        pixels = X.view(len(X), *self.size).to(dtype)
+        return torch.addcmul(-mean * factor, pixels, factor).permute(0, 3, 1, 2)
+
+
+class ConvNet(nn.Module):
+    """Layers over images, and a last one from features to raw scores.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        All but the last one.
+    pixels : ReadPixels
+        How rows become images.
+    n_outputs : int
+        Raw scores of a row.
+    initializer : str, Initializer or None, default=None
+        Of the weights of convolutions and dense layers; None keeps torch's.
+    activation : str, default="relu"
+        For which an initializer chooses the size of weights.
+    output_scale : float, default=1.0
+        What raw scores are multiplied by.
+
+    Notes
+    -----
+    `forward` takes flattened pixels (n, values), of any number type, or images that a
+    `ReadPixels` has made of them already.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mlfund.nets.convnet import ConvNet, ReadPixels
+    >>> from mlfund.nets.layers import Activate, Conv, GlobalPool
+    >>> net = ConvNet([Conv(4), Activate(), GlobalPool()], ReadPixels((8, 8, 1)), 10)
+    >>> net(torch.zeros(5, 64, dtype=torch.uint8)).shape
+    torch.Size([5, 10])
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        pixels: ReadPixels,
+        n_outputs: int,
+        *,
+        initializer: object = None,
+        activation: str = "relu",
+        output_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        height, width, channels = pixels.size
+        shape: tuple[int, ...] = (channels, height, width)
+        self.pixels = pixels
+        self.output_scale = output_scale
+        self.body = build(layers, shape)
+        for layer in layers:
+            shape = layer.output(shape)
+        self.head = Dense(n_outputs).module(shape)
+        if initializer is not None:
+            self._initialise(initializer, activation)
+        self.to(memory_format=torch.channels_last)
+
+    def _initialise(self, initializer: object, activation: str) -> None:
+        entry, function = get_initializer(initializer), get_activation(activation)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                with torch.no_grad():
+                    entry.init_(module.weight, module.bias, None, function)
+
+    def features(self, X: Tensor) -> Tensor:
+        """Return what the last layer sees, (n, values)."""
+        images = self.pixels.images(X) if X.ndim == 2 else X
+        found: Tensor = self.body(images)
+        return found.flatten(1)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return raw scores, (n, n_outputs)."""
+        images = self.pixels.images(X) if X.ndim == 2 else X
+        raw: Tensor = self.head(self.body(images))
+        return raw if self.output_scale == 1.0 else raw * self.output_scale

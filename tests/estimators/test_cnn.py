@@ -1,0 +1,236 @@
+"""CNNClassifier and CNNRegressor: images in, what they learn, what they refuse."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from mlfund import CNNClassifier, CNNRegressor
+from mlfund.augmentation import RandomShift
+from mlfund.nets.convnet import ConvNet, ReadPixels
+from mlfund.nets.layers import Activate, Conv, GlobalPool, Norm, Pool
+
+RNG = np.random.default_rng(0)
+N = 240
+SMALL = [Conv(8), Norm(), Activate(), Pool(), GlobalPool("max")]
+
+
+def spots(n=N, channels=None, seed=0):
+    """Images with a bright spot that is wide or high, somewhere: a task of shapes."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 60, (n, 10, 10), dtype=np.uint8)
+    wide = rng.integers(0, 2, n)
+    for image, is_wide, (i, j) in zip(X, wide, rng.integers(0, 7, (n, 2)), strict=True):
+        image[i : i + 1 + 2 * (not is_wide), j : j + 1 + 2 * is_wide] = 255
+    if channels:
+        X = np.repeat(X[..., None], channels, axis=-1)
+    return X, np.array(["high", "wide"])[wide]
+
+
+X, y = spots()
+X_TEST, Y_TEST = spots(seed=1)
+
+
+def net(**options):
+    return CNNClassifier(**{"architecture": SMALL, "max_iter": 12, "random_state": 0, **options})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return net().fit(X, y)
+
+
+def test_learns_shapes_wherever_they_are(fitted):
+    assert fitted.score(X_TEST, Y_TEST) > 0.95
+    proba = fitted.predict_proba(X_TEST)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-6)
+    assert fitted.image_size_ == (10, 10, 1)
+    assert fitted.n_features_in_ == 100
+    assert len(fitted.history_) == fitted.n_iter_ == 12
+
+
+def test_the_same_seed_gives_the_same_net(fitted):
+    again = net().fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X_TEST), fitted.predict_proba(X_TEST))
+    other = net(random_state=1).fit(X, y)
+    assert not np.array_equal(other.predict_proba(X_TEST), fitted.predict_proba(X_TEST))
+
+
+def test_augmentation_is_drawn_from_the_seed_and_off_at_predict():
+    make = lambda: net(augmentation=["shift", "cutout"], max_iter=3)  # noqa: E731
+    first, again = make().fit(X, y), make().fit(X, y)
+    np.testing.assert_array_equal(first.predict_proba(X), again.predict_proba(X))
+    np.testing.assert_array_equal(first.predict_proba(X), first.predict_proba(X))
+    plain = net(max_iter=3).fit(X, y)
+    assert not np.array_equal(first.predict_proba(X), plain.predict_proba(X))
+    one = net(augmentation=RandomShift(2), max_iter=3).fit(X, y)
+    listed = net(augmentation=["shift"], max_iter=3).fit(X, y)
+    np.testing.assert_array_equal(one.predict_proba(X), listed.predict_proba(X))
+
+
+def test_forms_of_the_same_images_are_one(fitted):
+    expected = fitted.predict_proba(X_TEST)
+    flat = X_TEST.reshape(N, -1)
+    for form in (flat, X_TEST[..., None], list(X_TEST), torch.tensor(X_TEST), flat.astype(float)):
+        np.testing.assert_allclose(fitted.predict_proba(form), expected, atol=1e-5)
+    columns = pd.DataFrame(flat)
+    np.testing.assert_allclose(fitted.predict_proba(columns), expected, atol=1e-5)
+    from_flat = net().fit(X.reshape(N, -1), y)
+    np.testing.assert_array_equal(from_flat.predict_proba(X_TEST), expected)
+
+
+@pytest.mark.parametrize("channels", ["last", "first"])
+def test_channels_at_either_end(channels):
+    images, labels = spots(channels=3)
+    end = images if channels == "last" else images.transpose(0, 3, 1, 2)
+    model = net(channels=channels, max_iter=2).fit(end, labels)
+    expected = net(max_iter=2).fit(images, labels)
+    assert model.image_size_ == (10, 10, 3)
+    np.testing.assert_array_equal(model.predict_proba(end), expected.predict_proba(images))
+    shape = (10, 10, 3) if channels == "last" else (3, 10, 10)
+    flat = net(channels=channels, image_shape=shape, max_iter=2).fit(end.reshape(N, -1), labels)
+    np.testing.assert_array_equal(flat.predict_proba(end), expected.predict_proba(images))
+
+
+@pytest.mark.parametrize("factor", [1 / 255, 1.0, 1000.0])
+def test_the_unit_of_pixels_does_not_matter(factor):
+    model = net().fit(X * np.float64(factor), y)
+    assert model.score(X_TEST * np.float64(factor), Y_TEST) > 0.95
+
+
+def test_bytes_stay_bytes_until_they_are_in_a_batch(monkeypatch):
+    seen = []
+    forward = ConvNet.forward
+    monkeypatch.setattr(
+        ConvNet, "forward", lambda self, X: (seen.append((X.dtype, X.ndim)), forward(self, X))[1]
+    )
+    net(max_iter=1).fit(X, y).predict(X)
+    assert set(seen) == {(torch.uint8, 2)}
+
+
+def test_pixels_are_standardised_by_the_training_images():
+    read = ReadPixels((10, 10, 1), (X.mean(),), (X.std(),), "float64")
+    images = read.images(torch.tensor(X.reshape(N, -1)))
+    assert images.shape == (N, 1, 10, 10)
+    assert images.mean().item() == pytest.approx(0, abs=1e-12)
+    assert images.std(correction=0).item() == pytest.approx(1, abs=1e-12)
+    colours = torch.arange(2 * 3 * 4 * 5).view(2, 3 * 4 * 5)
+    found = ReadPixels((3, 4, 5), (0.0,) * 5, (1.0,) * 5).images(colours)
+    torch.testing.assert_close(found, colours.view(2, 3, 4, 5).permute(0, 3, 1, 2).float())
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_held_out_images_do_not_change_the_fit(fitted):
+    before = pickle.dumps(fitted._recipe.options["pixels"])
+    fitted.predict(255 - X_TEST)
+    assert pickle.dumps(fitted._recipe.options["pixels"]) == before
+
+
+def test_pickles_and_clones(fitted):
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict_proba(X_TEST), fitted.predict_proba(X_TEST))
+    assert clone(fitted).get_params()["architecture"] == SMALL
+
+
+def test_warm_start_and_partial_fit_go_on():
+    model = net(max_iter=2, warm_start=True).fit(X, y)
+    first = model.loss_
+    assert model.fit(X, y).loss_ < first
+    with pytest.raises(ValueError, match="other layers"):
+        model.set_params(architecture=[*SMALL[:-1], GlobalPool()]).fit(X, y)
+    step = net().partial_fit(X, y, classes=np.unique(y))
+    assert len(step.partial_fit(X, y).history_) == 2
+
+
+def test_early_stopping_and_own_validation_images():
+    model = net(early_stopping=True, n_iter_no_change=2, max_iter=30).fit(X, y)
+    assert len(model.validation_scores_) == model.n_iter_
+    given = net(max_iter=2, scoring="accuracy").fit(X, y, X_val=X_TEST, y_val=Y_TEST)
+    assert given.validation_scores_[-1] == pytest.approx(given.score(X_TEST, Y_TEST))
+
+
+def test_in_a_grid_search_and_a_pipeline():
+    grid = {"cnnclassifier__augmentation": [None, "shift"]}
+    pipeline = make_pipeline(FunctionTransformer(lambda images: 255 - images), net(max_iter=2))
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
+    assert set(search.best_params_) == set(grid)
+
+
+def test_weights_of_zero_are_rows_left_out():
+    weight = np.ones(N)
+    weight[::3] = 0
+    found = net(max_iter=2).fit(X, y, weight).predict_proba(X_TEST)
+    expected = net(max_iter=2).fit(X[weight > 0], y[weight > 0]).predict_proba(X_TEST)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_regression_of_one_and_several_targets():
+    images = RNG.integers(0, 256, (N, 6, 6), dtype=np.uint8)
+    mean, corner = images.mean(axis=(1, 2)), images[:, 0, 0].astype(float)
+    target = (mean - mean.mean()) / mean.std()
+    layers = [Conv(8), Activate(), GlobalPool()]
+    model = CNNRegressor(layers, max_iter=40, random_state=0, learning_rate_init=0.02)
+    assert model.fit(images, target).score(images, target) > 0.5
+    both = clone(model).set_params(max_iter=1).fit(images, np.c_[target, corner])
+    assert both.predict(images).shape == (N, 2)
+    again = pickle.loads(pickle.dumps(both))
+    np.testing.assert_array_equal(again.predict(images), both.predict(images))
+
+
+def test_summary_counts_what_the_module_has(fitted):
+    summary = fitted.summary()
+    trained = sum(p.numel() for p in fitted.module_.parameters())
+    assert summary.n_parameters == trained
+    assert summary.rows[0].shape == (8, 10, 10)
+    assert "Conv(filters=8)" in str(summary)
+
+
+def test_no_warning_that_the_epochs_of_the_schedule_ran_out():
+    net(max_iter=1).fit(X, y)  # warnings are errors here
+
+
+@pytest.mark.parametrize("initializer", ["he_normal", "orthogonal"])
+def test_initializers_set_the_weights(initializer):
+    model = net(initializer=initializer, max_iter=1, learning_rate_init=1e-12).fit(X, y)
+    start = net(max_iter=1, learning_rate_init=1e-12).fit(X, y)
+    first, other = (m.module_.body[0].weight.detach() for m in (model, start))
+    assert not torch.allclose(first, other)
+    if initializer == "orthogonal":
+        flat = first.flatten(1)
+        torch.testing.assert_close(flat @ flat.T, 2 * torch.eye(8), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: net().fit(X.reshape(N, -1)[:, :99], y), "99 values are no square image"),
+        (lambda: net(channels="last").fit(np.zeros((4, 3, 8, 8)), [0, 1] * 2), "channels='first'"),
+        (lambda: net().fit(np.where(X > 250, np.nan, X), y), "NaN or infinite"),
+        (lambda: net().fit([np.zeros((4, 4)), np.zeros((5, 4))], [0, 1]), "differ in size"),
+        (lambda: net(architecture="lenet5").fit(X, y), "Did you mean 'lenet'"),
+        (lambda: net(architecture=[Pool(kernel=11)]).fit(X, y), "its window takes 11"),
+        (lambda: net(architecture=[Pool(kernel=3)]).fit(X, y), "is not an integer"),
+        (lambda: net(augmentation="blur").fit(X, y), "blur"),
+    ],
+)
+def test_what_does_not_fit_is_said(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_one_image_is_learnt():
+    model = net(max_iter=1).fit(X[:1], y[:1])
+    assert model.predict(X[:5]).tolist() == y[:1].tolist() * 5
+
+
+def test_images_of_another_size_are_refused_at_predict(fitted):
+    with pytest.raises(ValueError, match="fitted on images of 10 x 10"):
+        fitted.predict(np.zeros((3, 8, 8)))
+    with pytest.raises(ValueError, match="features"):
+        fitted.predict(np.zeros((3, 64)))
