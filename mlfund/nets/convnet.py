@@ -107,7 +107,6 @@ class ConvNet(nn.Module):
         self.head = Dense(n_outputs).module(shape)
         if initializer is not None:
             self._initialise(initializer, activation)
-        self.to(memory_format=torch.channels_last)
 
     def _initialise(self, initializer: object, activation: str) -> None:
         entry, function = get_initializer(initializer), get_activation(activation)
