@@ -124,7 +124,7 @@ def solve_regression(
     -------
     RegressionFit
     """
-    direct = _is_direct(X, task, options)
+    direct = is_direct(X, task, options)
     if direct or len(y) == 1:
         return _fit_scaled(X, y, task, weights, options, start, after_iteration)
     k, d = len(y), X.shape[1]
@@ -174,7 +174,7 @@ def _fit_scaled(X, y, task, weights, options: Options, start, after_iteration) -
         start = units.inward(*start)
     if _has_kinks(X, inner, options):
         fit = _fit_kinked(X, scaled, inner, weights, options, units, start, told)
-    elif _is_direct(X, task, options):
+    elif is_direct(X, task, options):
         fit = _fit_direct(X, scaled, inner, weights, options, units, start, told)
     else:
         fit = _fit_smooth(X, scaled, inner, weights, options, units, start, told)
@@ -200,8 +200,8 @@ def _has_kinks(X, task: RegressionTask, options: Options) -> bool:
     return newton or (task.high < NARROW and p <= LARGEST_FACTOR)
 
 
-def _is_direct(X, task: RegressionTask, options: Options) -> bool:
-    """Whether squared error is minimised by one factorisation."""
+def is_direct(X, task: RegressionTask, options: Options) -> bool:
+    """Return whether squared error is minimised by one factorisation."""
     if task.loss != "squared_error" or task.l1 or options.solver not in (None, CHOLESKY):
         return False
     n, d = X.shape

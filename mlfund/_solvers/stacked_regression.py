@@ -12,10 +12,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mlfund._solvers.regression import CHOLESKY, Options, RegressionFit, solve_regression
+from mlfund._solvers.regression import (
+    CHOLESKY,
+    LARGEST_FACTOR,
+    Options,
+    RegressionFit,
+    is_direct,
+    solve_regression,
+)
 from mlfund._solvers.regression_targets import RegressionTask
 from mlfund._solvers.stacked_regression_moments import RegressionRows, fold_moments
 from mlfund._solvers.stacked_regression_squared import FoldSystem
+from mlfund._solvers.stacked_regression_wide import RowProducts
 
 # Columns up to which their products are taken: 32 MB a fold.
 LARGEST_MOMENTS = 2000
@@ -88,18 +96,31 @@ def _solve_path(
 ) -> list[RegressionFit]:
     """Fit the tasks of one fold by themselves, each from the stronger penalty before it."""
     X, y, weights = rows.training(fold)
+    wide = _row_products(X, y, weights, tasks, options)
     fits: dict[int, RegressionFit] = {}
     before: tuple[float, tuple[NDArray, NDArray]] | None = None
     for number in sorted(range(len(tasks)), key=lambda at: _place(tasks[at])):
-        task, start = tasks[number], None
-        ratio = _place(task)[0]
-        # One factorisation needs no start.
-        direct = task.loss == "squared_error" and not task.l1
-        if before is not None and before[0] == ratio and not direct:
-            start = before[1]
-        fits[number] = solve_regression(X, y, task, weights, options, start=start)
-        before = ratio, (fits[number].W, fits[number].b)
+        task, start, fit = tasks[number], None, None
+        if wide is not None and task.l2 and not task.l1:
+            fit = wide.fit(task, options.tol)
+        if fit is None:
+            ratio = _place(task)[0]
+            if before is not None and before[0] == ratio and not is_direct(X, task, options):
+                start = before[1]
+            fit = solve_regression(X, y, task, weights, options, start=start)
+            before = ratio, (fit.W, fit.b)
+        fits[number] = fit
     return [fits[number] for number in range(len(tasks))]
+
+
+def _row_products(X, y, weights, tasks: Sequence[RegressionTask], options: Options):
+    """Return the products of the rows where all tasks together repay them, else None."""
+    m, d = X.shape
+    ridges = sum(1 for task in tasks if task.l2 and not task.l1)
+    squared = tasks[0].loss == "squared_error" and options.solver in (None, CHOLESKY)
+    if not squared or d <= m or m > LARGEST_FACTOR or ridges < 2:
+        return None
+    return RowProducts(X, y, weights, intercept=options.intercept)
 
 
 def _place(task: RegressionTask) -> tuple[float, float]:

@@ -103,6 +103,22 @@ def test_many_columns_go_along_the_path(monkeypatch):
     assert_single_fits(rows, tasks, options(tol=1e-9))
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_more_columns_than_rows(monkeypatch, sparse, intercept, weighted):
+    monkeypatch.setattr(stacked_regression, "FEW_COLUMNS", 0)
+    rows = problem(n=24, d=60, k=2, splitter=KFold(3), sparse=sparse, weighted=weighted)
+    tasks = [RegressionTask("squared_error", l2, 0.0) for l2 in (1e-3, 10.0, 0.1)]
+    assert_single_fits(rows, tasks, options(tol=1e-8, intercept=intercept))
+    seen = []
+    monkeypatch.setattr(
+        stacked_regression, "solve_regression", lambda *args, **_: seen.append(args)
+    )
+    list(solve_regressions(rows, tasks, options(tol=1e-8, intercept=intercept)))
+    assert not seen
+
+
 def test_without_compiled_kernels(monkeypatch):
     monkeypatch.setattr(kernels, "available", lambda: False)
     tasks = [RegressionTask("squared_error", 0.0, l1) for l1 in (2.0, 0.1, 1.0)]
