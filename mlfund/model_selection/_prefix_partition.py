@@ -44,9 +44,9 @@ def partitions(trains: Sequence[NDArray[np.intp]], n: int) -> Iterator[Partition
     Examples
     --------
     >>> import numpy as np
-    >>> trains = [np.array([2, 3]), np.array([0, 1]), np.array([0, 3])]
-    >>> [(one.splits, len(one.parts)) for one in partitions(trains, 4)]
-    [([0, 1], 2), ([2], 1)]
+    >>> folds = [np.array([2, 3, 4, 5]), np.array([0, 1, 4, 5]), np.array([0, 1, 2, 3])]
+    >>> [(one.splits, len(one.parts)) for one in partitions([*folds, np.array([1, 2, 4])], 6)]
+    [([0, 1, 2], 3), ([3], 1)]
     """
     splits: list[int] = []
     part_of = np.zeros(n, dtype=np.intp)
