@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -15,7 +16,7 @@ from mlfund._solvers.stacked_descent import MAX_ITER, STALLED
 from mlfund._solvers.stacked_problem import StackedProblem
 from mlfund._solvers.stacked_rows import FoldedDesign
 from mlfund._solvers.stacked_stages import balanced, descend
-from mlfund._solvers.threads import blas_threads
+from mlfund._solvers.threads import blas_threads, threads_for
 
 # Under so many products of entries of X and models, float32 saves less than it costs.
 FLOAT32_WORK = 2e7
@@ -69,7 +70,9 @@ class Grid:
             dtype,
             blas_threads(),
         )
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        # The passes have their own threads; all other products are small.
+        alone = threads_for(0.0) if problem.compiled else contextlib.nullcontext()
+        with alone, np.errstate(over="ignore", under="ignore", invalid="ignore"):
             stack = descend(problem, self.terms.tol, self.terms.max_iter, self.terms.rng)
         W, b = design.to_original(balanced(stack.V), problem.fold)
         where = (problem.fold, r, strengths[problem.strength])

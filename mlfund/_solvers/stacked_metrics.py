@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
-from mlfund._solvers.metrics import inverse_of
+from mlfund._solvers.metrics import factorise
 from mlfund._solvers.stacked_problem import StackedProblem
 from mlfund._solvers.stacked_products import probabilities
 
@@ -16,7 +18,7 @@ from mlfund._solvers.stacked_products import probabilities
 DENSE_COLUMNS = 1500
 # Several classes: Newton's Hessian of all classes together up to so many unknowns.
 JOINT_UNKNOWNS = 120
-# Entries of all inverses together: 256 MB. Beyond, neighbouring strengths share one.
+# Entries of all bases together: 256 MB. Beyond, more strengths share one.
 INVERSE_ENTRIES = 2**25
 SMALLEST_SAMPLE = 2048
 SAMPLE_ENTRIES = 1_000_000
@@ -56,9 +58,9 @@ class SharedMetric:
     """Approximate inverse Hessians of the strengths, from a sample of rows.
 
     The curvature of the data hardly differs between folds, nor between neighbouring
-    strengths; the penalties are added exactly. Dense columns take a whole matrix; for
-    several classes one that is shared by the classes, by its mean curvature, or for few
-    unknowns the joint one. Wide or sparse data take a diagonal.
+    strengths; the penalties of the strengths are added exactly. Dense columns take a whole
+    matrix; for several classes one that is shared by the classes, by its mean curvature, or
+    for few unknowns the joint one. Wide or sparse data take a diagonal.
 
     Parameters
     ----------
@@ -76,35 +78,32 @@ class SharedMetric:
             problem.k > 1 and sample.dense and problem.k * sample.rows.shape[1] <= (JOINT_UNKNOWNS)
         )
         self.side = problem.design.p * (problem.k if self.joint else 1)
-        inverses = max(INVERSE_ENTRIES // self.side**2, 1) if sample.dense else K
-        self._measured = nearest_of(K, n_hessians)
-        self._inverted = nearest_of(K, inverses)
-        penalty = problem.penalty.reshape(K, -1, problem.design.p).mean(axis=1)
-        self._penalty = np.tile(penalty, (1, problem.k)) if self.joint else penalty
-        self._inverse: list = [None] * K
+        within = max(INVERSE_ENTRIES // self.side**2, 1) if sample.dense else K
+        self._n_hessians = min(n_hessians, within)
+        # The penalties are these units times a strength.
+        units = problem.units.mean(axis=0)
+        self._units = np.tile(units, problem.k) if self.joint else units
+        self._l2 = problem.l2.mean(axis=1)
+        self._of: list[Spectrum | Diagonal | None] = [None] * K
 
     def refresh(self, V: NDArray, strengths: NDArray) -> None:
-        """Take the curvature at one V (k, p) for each of some strengths."""
-        at = dict(zip(strengths.tolist(), V, strict=True))
-        inverted = {c: self._stand_in(self._inverted, c, at) for c in at}
-        measured = {c: self._stand_in(self._measured, c, at) for c in inverted.values()}
+        """Take the curvature at one V (k, p) for each of some strengths, ascending."""
         # At zero the data look alike to all strengths.
-        first = next((c for c in measured.values() if not at[c].any()), None)
-        measured = {c: m if at[m].any() else first for c, m in measured.items()}
-        hessians = self._each(lambda c: self._hessian(at[c]), set(measured.values()))
-        inverses = self._each(
-            lambda c: self._invert(hessians[measured[c]], self._penalty[c]), measured
-        )
-        for c in at:
-            self._inverse[c] = inverses[inverted[c]]
+        count = self._n_hessians if V.any() else 1
+        measured = nearest_of(len(strengths), count)
+        kind = Spectrum if self.sample.dense else Diagonal
 
-    @staticmethod
-    def _stand_in(nearest: NDArray, c: int, at: dict) -> int:
-        return int(nearest[c]) if int(nearest[c]) in at else c
+        def curvature(place: int):
+            least = self._l2[strengths[measured == place]].min()
+            return kind(self._hessian(V[place]), self._units, least)
+
+        found = self._each(curvature, measured)
+        for c, place in zip(strengths.tolist(), measured.tolist(), strict=True):
+            self._of[c] = found[place]
 
     def _each(self, function, numbers) -> dict:
         """Return what a function finds for each number; on several threads."""
-        numbers = sorted(numbers)
+        numbers = np.unique(numbers).tolist()
         if self.problem.threads == 1 or len(numbers) == 1:
             return {c: function(c) for c in numbers}
         with ThreadPoolExecutor(self.problem.threads) as pool:
@@ -113,16 +112,12 @@ class SharedMetric:
     def solve(self, G: NDArray, strengths: NDArray) -> NDArray:
         """Return the inverse Hessians times gradients (m, k, p), models sorted by strength."""
         Q = np.empty_like(G)
-        ends = np.flatnonzero(np.diff(strengths, append=-1)) + 1
-        start = 0
-        for end in ends.tolist():
-            inverse = self._inverse[strengths[start]]
-            if not self.sample.dense:
-                Q[start:end] = G[start:end] * inverse
-            else:
-                part = G[start:end].reshape(-1, self.side)
-                Q[start:end] = (part @ inverse).reshape(Q[start:end].shape)
-            start = end
+        of = [self._of[c] for c in strengths.tolist()]
+        starts = [i for i in range(len(of)) if i == 0 or of[i] is not of[i - 1]]
+        for start, end in itertools.pairwise([*starts, len(of)]):
+            part = G[start:end].reshape(-1, self.side)
+            l2 = np.repeat(self._l2[strengths[start:end]], len(part) // (end - start))
+            Q[start:end] = of[start].solve(part, l2).reshape(Q[start:end].shape)
         return Q
 
     def _hessian(self, V: NDArray) -> NDArray:
@@ -158,12 +153,47 @@ class SharedMetric:
             return squared.T @ h
         return np.einsum("ij,ij,i->j", rows, rows, h)
 
-    def _invert(self, H: NDArray, penalty: NDArray) -> NDArray:
-        if self.sample.dense:
-            return inverse_of(H, penalty)
+
+class Spectrum:
+    """H + l2 diag(units) for all l2 at once: both matrices made diagonal by one basis.
+
+    With B = H + least diag(units) the basis T has T'BT = 1 and T' diag(units) T = diag(mu),
+    so that the inverse is T diag(1 / (1 + (l2 - least) mu)) T'.
+
+    Parameters
+    ----------
+    H : ndarray of shape (p, p)
+    units : ndarray of shape (p,)
+    least : float
+        The smallest l2 to come.
+    """
+
+    def __init__(self, H: NDArray, units: NDArray, least: float):
+        factor, scale = factorise(H, least * units)
+        lower, _ = lapack.dtrtri(factor, lower=1)
+        basis = np.tril(lower).T * scale[:, None]
+        weighted = basis * np.sqrt(units)[:, None]
+        self._mu, rotation = np.linalg.eigh(weighted.T @ weighted)
+        self._basis, self._least = basis @ rotation, least
+
+    def solve(self, G: NDArray, l2: NDArray) -> NDArray:
+        """Return the inverses times gradients (m, p), each with its own l2."""
+        Q = G @ self._basis
+        Q /= 1.0 + (l2 - self._least)[:, None] * np.maximum(self._mu, 0.0)
+        return Q @ self._basis.T
+
+
+class Diagonal:
+    """The same for a diagonal H (p,)."""
+
+    def __init__(self, H: NDArray, units: NDArray, least: float):
+        self._H, self._units = H, units
         # A column that the sample does not see still needs a finite step.
-        floor = 1e-3 * max(float(H.max()), 1e-10)
-        return 1.0 / np.maximum(H + penalty, floor)
+        self._floor = 1e-3 * max(float(H.max()), 1e-10)
+
+    def solve(self, G: NDArray, l2: NDArray) -> NDArray:
+        """Return the inverses times gradients (m, p), each with its own l2."""
+        return G / np.maximum(self._H + l2[:, None] * self._units, self._floor)
 
 
 def nearest_of(K: int, count: int) -> NDArray:

@@ -44,8 +44,9 @@ class StackedProblem:
         Margins a row: 1 for two classes.
     fold, strength : ndarray of int of shape (K F,)
         f and c of each model; the models of one c stand together.
+    units : ndarray of shape (F, p)
     penalty : ndarray of shape (K F, p)
-        On 1/2 v_j^2.
+        On 1/2 v_j^2: l2 times units.
     compiled : bool
         Whether the passes are.
     """
@@ -65,15 +66,16 @@ class StackedProblem:
         self.design, self.dtype = design, np.dtype(dtype)
         self.k = 1 if n_classes == 2 else n_classes
         self.code, self.n_classes, self.weights, self.sums = code, n_classes, weights, sums
-        self.l2, self.of_intercept, self.threads = l2, of_intercept, threads
+        self.l2, self.of_intercept = l2, of_intercept
         self.compiled = kernels.takes_dense(design.X)
+        self.threads = threads if self.compiled else 1
         K, F = l2.shape
         self.strength, self.fold = np.repeat(np.arange(K), F), np.tile(np.arange(F), K)
-        units = np.zeros((F, design.p))
-        units[:, : design.d] = design.spread**2
+        self.units = np.zeros((F, design.p))
+        self.units[:, : design.d] = design.spread**2
         if of_intercept is not None:
-            units[:, design.d] = 1.0 / of_intercept**2
-        self.penalty = l2.ravel()[:, None] * units[self.fold]
+            self.units[:, design.d] = 1.0 / of_intercept**2
+        self.penalty = l2.ravel()[:, None] * self.units[self.fold]
         self._standardised = 1.0 / np.sqrt(1.0 + self.penalty)
         self._pass = self._pass_in(self.dtype)
 

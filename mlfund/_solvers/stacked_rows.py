@@ -185,6 +185,8 @@ class FoldedDesign:
             centres, scales = np.zeros((self.F, self.d)), np.ones((self.F, self.d))
         self.mean, self.spread = (centres - self.centre) / self.scale, scales / self.scale
         self.of_folds = (centres, scales) if scaled else None
+        # Columns of zeros, to all folds, whose weights stay zero.
+        self.inert = self.dead & ~self.mean.any(axis=0)
         self.tied = not self.free and bool(self.mean.any())
 
     def rows(self, index: NDArray, dtype):
@@ -266,7 +268,7 @@ class FoldedDesign:
     def to_original(self, V: NDArray, fold: NDArray) -> tuple[NDArray, NDArray]:
         """Return weights (m, k, d) and intercepts (m, k) in the columns of X."""
         shared = self.to_shared(V, fold)
-        W = shared[..., : self.d] / self.scale
+        W = np.where(self.inert, 0.0, shared[..., : self.d] / self.scale)
         if not self._constant:
             return W, np.zeros(W.shape[:2])
         return W, shared[..., self.d] - W @ self.centre

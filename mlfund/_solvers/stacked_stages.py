@@ -14,12 +14,12 @@ from mlfund._solvers.stacked_together import descend_together
 CURVATURE_PASSES = 1
 # Steps of the pilot, and those of them that take the curvature anew: where the Hessian is
 # the Newton one, and where several classes share a mean one.
-PILOT_STEPS = {"newton": (3, (0, 2)), "shared": (12, (0, 2, 6))}
+PILOT_STEPS = {"newton": (4, (0,)), "shared": (12, (0, 2, 6))}
 # Steps of the descent that take the curvature anew.
 REFRESH_AT = (6, 15, 30, 50, 80, 160)
 DIAGONAL_REFRESH_AT = (0, 4, 12, 30, 80)
 # Steps that the folds of a strength take together, at most: with a diagonal metric, a dense.
-FOLDS_TOGETHER = (30, 4)
+FOLDS_TOGETHER = (30, 1)
 
 
 def descend(problem: StackedProblem, tol: float, max_iter: int, rng) -> Stack:
