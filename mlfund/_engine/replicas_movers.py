@@ -26,13 +26,23 @@ _VELOCITIES = (SGD, Momentum, Nesterov)
 
 # Arrays of some replicas: first layers and the rest, each with replicas first.
 Parts = list[Tensor]
+# One number for each replica, of shape (R, 1), or one for all.
+Factor = Tensor | float
+
+
+def add_scaled(target: Tensor, direction: Tensor, factor: Factor, sign: float = 1.0) -> None:
+    """Add a direction, times a number for each replica and a sign, in place."""
+    if isinstance(factor, Tensor):
+        target.addcmul_(direction, factor, value=sign)
+    else:
+        target.add_(direction, alpha=sign * factor)
 
 
 class Mover(Protocol):
     """The optimizer of some replicas."""
 
-    def move(self, values: Parts, gradients: Parts, rates: Tensor) -> None:
-        """Take a step; `rates` has the shape (R, 1)."""
+    def move(self, values: Parts, gradients: Parts, rates: Factor) -> None:
+        """Take a step by learning rates, floats for a single replica."""
 
     def state(self) -> list[dict[str, Tensor]]:
         """Return the state for each part; what is no single number has replicas first."""
@@ -62,14 +72,14 @@ def kind_of(entry: Optimizer) -> Optimizer:
     return entry.with_options(**options)
 
 
-def mover(kind: Optimizer, momentum: Tensor, scratch: Parts, epsilon: Any) -> Mover:
+def mover(kind: Optimizer, momentum: Tensor | None, scratch: Parts, epsilon: Any) -> Mover:
     """Return the optimizer of some replicas.
 
     Parameters
     ----------
     kind : Optimizer
         What they share, see `kind_of`.
-    momentum : Tensor of shape (R, 1)
+    momentum : Tensor of shape (R, 1) or None
         Of each replica, for gradient descent.
     scratch : list of Tensor
         Memory like their weights that movers may share.
@@ -88,36 +98,36 @@ class Velocity:
 
     Parameters
     ----------
-    momentum : Tensor of shape (R, 1)
-        Share of the last step that is kept.
+    momentum : Tensor of shape (R, 1) or None
+        Share of the last step that is kept; None for none in any tile of the stack.
     scratch : list of Tensor
         See `mover`.
     nesterov : bool
         Whether to look ahead.
     """
 
-    def __init__(self, momentum: Tensor, scratch: Parts, *, nesterov: bool) -> None:
+    def __init__(self, momentum: Tensor | None, scratch: Parts, *, nesterov: bool) -> None:
         self.momentum = momentum
         self.nesterov = nesterov
         self._scratch = scratch
-        self._plain = not bool(momentum.any())
         self._buffers: list[Tensor] = []
 
-    def move(self, values: Parts, gradients: Parts, rates: Tensor) -> None:
+    def move(self, values: Parts, gradients: Parts, rates: Factor) -> None:
         """Take a step, see `Mover`."""
-        directions = gradients if self._plain else self._directions(gradients)
+        momentum = self.momentum
+        directions = gradients if momentum is None else self._directions(gradients, momentum)
         for weights, direction in zip(values, directions, strict=True):
-            weights.addcmul_(direction, rates, value=-1)
+            add_scaled(weights, direction, rates, -1.0)
 
-    def _directions(self, gradients: Parts) -> Parts:
+    def _directions(self, gradients: Parts, momentum: Tensor) -> Parts:
         if not self._buffers:
             self._buffers = [torch.zeros_like(g) for g in gradients]
         for buffer, g in zip(self._buffers, gradients, strict=True):
-            buffer.mul_(self.momentum).add_(g)
+            buffer.mul_(momentum).add_(g)
         if not self.nesterov:
             return self._buffers
         triples = zip(gradients, self._buffers, self._scratch, strict=True)
-        return [torch.addcmul(g, buffer, self.momentum, out=o) for g, buffer, o in triples]
+        return [torch.addcmul(g, buffer, momentum, out=out) for g, buffer, out in triples]
 
     def state(self) -> list[dict[str, Tensor]]:
         """Return the velocities."""
@@ -154,7 +164,7 @@ class TorchMover:
         self._epsilon = epsilon
         self._n_steps = 0
 
-    def move(self, values: Parts, gradients: Parts, rates: Tensor) -> None:
+    def move(self, values: Parts, gradients: Parts, rates: Factor) -> None:
         """Take a step, see `Mover`."""
         self._n_steps += 1
         if self._epsilon is not None:
@@ -165,7 +175,7 @@ class TorchMover:
             parameter.grad = gradient
         self._optimizer.step()
         for weights, parameter in zip(values, self._parameters, strict=True):
-            weights.addcmul_(parameter.detach(), rates)
+            add_scaled(weights, parameter.detach(), rates)
 
     def state(self) -> list[dict[str, Tensor]]:
         """Return the moments."""
@@ -207,24 +217,24 @@ class FusedAdam:
         self._n_steps = 0
         self._means = [torch.zeros_like(part) for part in scratch]
         self._squares = [torch.zeros_like(part) for part in scratch]
-        self._counts = [torch.zeros((), device=part.device) for part in scratch]
+        # The kernel wants one for each array.
+        self._counts = [torch.zeros((), device=scratch[0].device)] * len(scratch)
 
-    def move(self, values: Parts, gradients: Parts, rates: Tensor) -> None:
+    def move(self, values: Parts, gradients: Parts, rates: Factor) -> None:
         """Take a step, see `Mover`."""
         self._n_steps += 1
-        for count in self._counts:
-            count.fill_(self._n_steps)
-        if len(rates) == 1:
-            self._call(values, gradients, rates[0, 0])
+        self._counts[0].fill_(self._n_steps)
+        if not isinstance(rates, Tensor):
+            self._call(values, gradients, rates)
             return
         # The kernel takes one rate: it moves zeros by the rate 1.
         for part in self._scratch:
             part.zero_()
         self._call(self._scratch, gradients, 1.0)
         for weights, part in zip(values, self._scratch, strict=True):
-            weights.addcmul_(part, rates)
+            add_scaled(weights, part, rates)
 
-    def _call(self, values: Parts, gradients: Parts, rate: Any) -> None:
+    def _call(self, values: Parts, gradients: Parts, rate: float) -> None:
         entry, epsilon = self._entry, self._entry.epsilon
         if self._epsilon is not None:
             epsilon = sklearn_epsilon(self._epsilon, self._n_steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +11,21 @@ from torch import Tensor
 
 from mlfund._engine.replicas_course import Course
 from mlfund.schedules import Schedule
+
+
+class Rates(NamedTuple):
+    """The learning rates of one step.
+
+    Attributes
+    ----------
+    column : Tensor of shape (R, 1)
+        On the device.
+    on_host : list of float
+        The same.
+    """
+
+    column: Tensor
+    on_host: list[float]
 
 
 class StackedRates:
@@ -53,15 +69,16 @@ class StackedRates:
 
     def _set(self, present: np.ndarray) -> None:
         self._present = present
-        self._rates = torch.from_numpy(present).to(self._like).unsqueeze(1)
+        column = torch.from_numpy(present).to(self._like).unsqueeze(1)
+        self._rates = Rates(column, present.tolist())
 
     @property
     def present(self) -> list[float]:
         """Return the rates of the last step."""
-        return self._present.tolist()
+        return self._rates.on_host
 
-    def next(self) -> Tensor:
-        """Return the rates of the next step, shape (R, 1)."""
+    def next(self) -> Rates:
+        """Return the rates of the next step."""
         if self._scheduled.any():
             factors = [
                 1.0

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlfund._engine.replicas_movers import Mover, kind_of, mover
+from mlfund._engine.replicas_movers import Factor, Mover, add_scaled, kind_of, mover
+from mlfund._engine.replicas_rates import Rates
 from mlfund._engine.replicas_spec import Replica
 from mlfund.nets.stacked import StackedArrays, StackedMLP
 
@@ -23,36 +24,41 @@ TILE = 1 << 17
 
 
 class Numbers:
-    """What a step takes of the replicas, each an array of shape (R, 1).
+    """What a step takes of some replicas, each an array of shape (R, 1), or a float of one.
 
-    A number that has no effect in any replica is None, so that nothing is done about it.
+    A number that has no effect in any of them is None, so that nothing is done about it.
     """
 
     def __init__(self, replicas: Sequence[Replica], like: Tensor) -> None:
-        def column(values: list[float], idle: float) -> Tensor | None:
+        def column(values: list[float], idle: float = 0.0) -> Factor | None:
             if all(value == idle for value in values):
                 return None
+            if len(values) == 1:
+                return float(values[0])
             return torch.tensor(values, dtype=torch.float64).to(like).unsqueeze(1)
 
-        def bound(name: str) -> Tensor | None:
+        def bound(name: str) -> Factor | None:
             values = [getattr(r, name) for r in replicas]
             return column([np.inf if v is None else v for v in values], np.inf)
 
-        self.l1 = column([r.l1 for r in replicas], 0.0)
-        self.l2 = column([r.l2 for r in replicas], 0.0)
-        self.decay = column([r.weight_decay for r in replicas], 0.0)
+        self.l1 = column([r.l1 for r in replicas])
+        self.l2 = column([r.l2 for r in replicas])
+        self.decay = column([r.weight_decay for r in replicas])
         self.clip_value = bound("clip_value")
         self.clip_norm = bound("clip_norm")
         self.max_norm = bound("max_norm")
         entries = [r.optimizer for r in replicas]
-        coupled = [0.0 if e.decoupled else getattr(e, "weight_decay", 0.0) for e in entries]
-        self.coupled = column(coupled, 0.0)
-        momenta = [float(getattr(e, "momentum", 0.0)) for e in entries]
-        self.momentum = torch.tensor(momenta, dtype=torch.float64).to(like).unsqueeze(1)
+        self.coupled = column(
+            [0.0 if e.decoupled else getattr(e, "weight_decay", 0.0) for e in entries]
+        )
 
 
-def _rows(column: Tensor | None, part: slice) -> Tensor | None:
-    return None if column is None else column[part]
+def _momenta(replicas: Sequence[Replica], part: slice, like: Tensor) -> Tensor | None:
+    """Return the momenta of a tile, shape (R, 1); None where no replica of the stack has one."""
+    momenta = [float(getattr(r.optimizer, "momentum", 0.0)) for r in replicas]
+    if not any(momenta):
+        return None
+    return torch.tensor(momenta[part], dtype=torch.float64).to(like).unsqueeze(1)
 
 
 @dataclass
@@ -60,9 +66,15 @@ class Tile:
     """Some consecutive replicas of a stack."""
 
     part: slice
+    numbers: Numbers
     values: StackedArrays
     gradients: StackedArrays
     mover: Mover
+
+    @property
+    def alone(self) -> bool:
+        """Return whether it is one replica, whose numbers are floats."""
+        return self.part.stop - self.part.start == 1
 
 
 class StackedSteps:
@@ -112,7 +124,6 @@ class StackedSteps:
     def _lay_out(self, replicas: Sequence[Replica]) -> None:
         net, values = self.net, self.net.values
         like = values.parts[0]
-        self.numbers = Numbers(replicas, like)
         n_parameters = sum(part.shape[1] for part in values.parts)
         most = max(1, TILE // n_parameters) if like.device.type == "cpu" else len(net)
         n_tiles = -(-len(net) // most)
@@ -121,87 +132,103 @@ class StackedSteps:
         self._tiles = []
         for part in (slice(*pair) for pair in pairwise(bounds)):
             own = [array[: part.stop - part.start] for array in scratch]
-            self._tiles.append(
-                Tile(
-                    part,
-                    values.of(part),
-                    net.gradients.of(part),
-                    mover(self._kind, self.numbers.momentum[part], own, self._epsilon),
-                )
-            )
+            numbers = Numbers(replicas[part], like)
+            moves = mover(self._kind, _momenta(replicas, part, like), own, self._epsilon)
+            self._tiles.append(Tile(part, numbers, values.of(part), net.gradients.of(part), moves))
 
     def rescale(self, factors: Tensor) -> None:
         """Multiply velocities by factors of shape (R, 1)."""
         for tile in self._tiles:
             tile.mover.rescale(factors[tile.part])
 
-    def step(self, rates: Tensor, totals: Tensor | float) -> Tensor | None:
+    def step(self, rates: Rates, totals: Tensor | float) -> Tensor | None:
         """Take a step along the gradients; return the penalties before it, shape (R,), or None.
 
         Parameters
         ----------
-        rates : Tensor of shape (R, 1)
+        rates : Rates
             Learning rates.
         totals : Tensor of shape (R, 1) or float
             Sums of the weights of the batch.
         """
-        penalties = [self._step(tile, rates[tile.part], totals) for tile in self._tiles]
-        found = [one for one in penalties if one is not None]
-        return torch.cat(found) if found else None
-
-    def _step(self, tile: Tile, rates: Tensor, totals: Any) -> Tensor | None:
-        part, numbers = tile.part, self.numbers
-        if isinstance(totals, Tensor):
-            totals = totals[part]
-        penalty = _penalise(tile, _rows(numbers.l1, part), _rows(numbers.l2, part), totals)
-        _clip(tile, _rows(numbers.clip_value, part), _rows(numbers.clip_norm, part))
-        if numbers.decay is not None:
-            shrink = 1.0 - rates * numbers.decay[part]
-            for weights in tile.values.weight_parts:
-                weights.mul_(shrink)
-        if numbers.coupled is not None:
-            pairs = zip(tile.gradients.parts, tile.values.parts, strict=True)
-            for gradient, values in pairs:
-                gradient.addcmul_(values, numbers.coupled[part])
-        tile.mover.move(tile.values.parts, tile.gradients.parts, rates)
-        if numbers.max_norm is not None:
-            _bound_units(tile, numbers.max_norm[part])
-        return penalty
+        penalties = []
+        for tile in self._tiles:
+            part = tile.part
+            of_tile = rates.on_host[part.start] if tile.alone else rates.column[part]
+            total = totals[part] if isinstance(totals, Tensor) else totals
+            penalties.append(_step(tile, of_tile, total))
+        if all(one is None for one in penalties):
+            return None
+        like = self.net.values.parts[0]
+        return torch.cat(
+            [
+                like.new_zeros(tile.part.stop - tile.part.start) if one is None else one
+                for tile, one in zip(self._tiles, penalties, strict=True)
+            ]
+        )
 
 
-def _penalise(tile: Tile, l1: Tensor | None, l2: Tensor | None, totals: Any) -> Tensor | None:
+def _step(tile: Tile, rates: Factor, total: Factor) -> Tensor | None:
+    """Take the step of a tile; return the penalties before it."""
+    numbers = tile.numbers
+    penalty = _penalise(tile, total)
+    _clip(tile)
+    if numbers.decay is not None:
+        shrink = 1.0 - rates * numbers.decay
+        for weights in tile.values.weight_parts:
+            weights.mul_(shrink)
+    if numbers.coupled is not None:
+        for gradient, values in zip(tile.gradients.parts, tile.values.parts, strict=True):
+            add_scaled(gradient, values, numbers.coupled)
+    tile.mover.move(tile.values.parts, tile.gradients.parts, rates)
+    if numbers.max_norm is not None:
+        _bound_units(tile, numbers.max_norm)
+    return penalty
+
+
+def _penalise(tile: Tile, total: Factor) -> Tensor | None:
     """Add the gradients of the penalties, as `Penalised` does; return their values."""
-    value: Any = None
+    l1, l2 = tile.numbers.l1, tile.numbers.l2
+    values: list[Tensor] = []
     pairs = zip(tile.values.weight_parts, tile.gradients.weight_parts, strict=True)
     for weights, gradient in pairs:
         if l2 is not None:
-            gradient.addcmul_(weights, l2 / totals)
-            squares = torch.linalg.vector_norm(weights, dim=1).square_()
-            term = squares.mul_(l2[:, 0]).mul_(0.5)
-            value = term if value is None else value.add_(term)
+            add_scaled(gradient, weights, l2 / total)
+            values.append(_sum_of_squares(weights).mul_(_flat(l2)).mul_(0.5))
         if l1 is not None:
-            gradient.addcmul_(torch.sign(weights), l1 / totals)
-            term = torch.linalg.vector_norm(weights, 1, dim=1) * l1[:, 0]
-            value = term if value is None else value.add_(term)
-    return value
+            add_scaled(gradient, torch.sign(weights), l1 / total)
+            values.append(torch.linalg.vector_norm(weights, 1, dim=1).mul_(_flat(l1)))
+    return sum(values[1:], start=values[0]) if values else None
 
 
-def _clip(tile: Tile, clip_value: Tensor | None, clip_norm: Tensor | None) -> None:
+def _sum_of_squares(weights: Tensor) -> Tensor:
+    if len(weights) == 1:
+        return weights[0].dot(weights[0]).unsqueeze(0)
+    return torch.linalg.vector_norm(weights, dim=1).square_()
+
+
+def _flat(factor: Factor) -> Factor:
+    return factor[:, 0] if isinstance(factor, Tensor) else factor
+
+
+def _clip(tile: Tile) -> None:
     gradients = tile.gradients.parts
-    if clip_value is not None:
+    limit: Any = tile.numbers.clip_value
+    if limit is not None:
         for gradient in gradients:
-            torch.clamp(gradient, -clip_value, clip_value, out=gradient)
-    if clip_norm is not None:
+            torch.clamp(gradient, -limit, limit, out=gradient)
+    limit = tile.numbers.clip_norm
+    if limit is not None:
         norms = [torch.linalg.vector_norm(gradient, dim=1) for gradient in gradients]
         norm = torch.linalg.vector_norm(torch.stack(norms), dim=0).unsqueeze(1)
-        factor = (clip_norm / (norm + 1e-6)).clamp_(max=1.0)
+        factor = (limit / (norm + 1e-6)).clamp_(max=1.0)
         for gradient in gradients:
             gradient.mul_(factor)
 
 
-def _bound_units(tile: Tile, limit: Tensor) -> None:
+def _bound_units(tile: Tile, limit: Factor) -> None:
+    most = limit.unsqueeze(2) if isinstance(limit, Tensor) else limit
     for weights in tile.values.weights:
         norm = torch.linalg.vector_norm(weights, dim=2, keepdim=True)
         # As renorm does: shorter ones stay bit for bit, longer ones may end a hair below.
-        factor = torch.where(norm > limit.unsqueeze(2), limit.unsqueeze(2) / (norm + 1e-7), 1.0)
-        weights.mul_(factor)
+        weights.mul_(torch.where(norm > most, most / (norm + 1e-7), 1.0))
