@@ -22,7 +22,7 @@ from mlfund.model_selection._models import StackedClassifiers, StackedRegressors
 from mlfund.nets.activations import get_activation
 
 # Hidden units of all models on a block of rows.
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 8 << 20
 
 
 def fitted(plan: FitPlan, trained: Trained) -> Any:
@@ -98,7 +98,9 @@ class StackedWeights:
         wide = np.ascontiguousarray(coefs[0].transpose(1, 0, 2)).reshape(X.shape[1], -1)
         for start in range(0, n, rows):
             block = X[start : start + rows]
-            hidden = (block @ wide + intercepts[0].ravel()).reshape(-1, m, coefs[0].shape[2])
+            hidden = block @ wide
+            hidden += intercepts[0].ravel()
+            hidden = hidden.reshape(-1, m, coefs[0].shape[2])
             out[:, start : start + rows] = self._after_first(hidden, coefs, intercepts)
         return out
 
@@ -204,5 +206,6 @@ def scaled(X: Any, affine: Affine, place: int) -> Any:
     if sp.issparse(X):
         # Scalers of sparse rows leave zeros alone: there is no centre.
         return (X @ sp.diags(1.0 / affine.scale[place].astype(X.dtype))).tocsr()
-    centred = X - affine.centre[place].astype(X.dtype)
-    return centred / affine.scale[place].astype(X.dtype)
+    out = X - affine.centre[place].astype(X.dtype)
+    out /= affine.scale[place].astype(X.dtype)
+    return out
