@@ -154,12 +154,10 @@ def roc_auc(
     if average not in ("macro", "weighted"):
         return None
     of_class = np.eye(len(said.classes), dtype=bool)[:, said.code]
-    areas = np.stack(
-        [
-            _areas(said, proba[..., number], member, _roc_area)
-            for number, member in enumerate(of_class)
-        ]
-    )
+    areas = np.empty((len(of_class), len(proba)))
+    for number, member in enumerate(of_class):
+        found = _areas(said, proba[..., number], member, _roc_area)
+        areas[number] = np.nan if found is None else found
     share = np.ones(len(of_class))
     if average == "weighted":
         share = of_class @ (np.ones(len(said.code)) if said.weights is None else said.weights)

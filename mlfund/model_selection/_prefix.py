@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class Prefix:
         return clone(self.whole[:-1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PreparedRows(SearchRows):
     """Rows behind a prefix.
 
@@ -81,10 +82,10 @@ class PreparedRows(SearchRows):
         Returns the fitted leading steps of a split, by its position in `splits`.
     """
 
-    original_splits: Sequence[Split] = ()
-    seconds: float = 0.0
-    train_scored: Sequence[NDArray[np.intp]] = ()
-    fitted_leading: Callable[[int], list[tuple[str, Any]]] = field(default=list, repr=False)
+    original_splits: Sequence[Split]
+    seconds: float
+    train_scored: Sequence[NDArray[np.intp]]
+    fitted_leading: Callable[[int], list[tuple[str, Any]]] = field(repr=False)
 
     def position(self, number: int) -> int:
         """Return the position in `splits` of a split by its number in the search."""
@@ -232,7 +233,14 @@ def _route(prefix: Prefix, fit_params: Mapping[str, Any]) -> tuple[dict, dict, d
     return dict(routed[final_name]["fit"]), of_steps, leading_params
 
 
-def _shared_rows(prefix, X, y, splits, numbers, fit_params) -> PreparedRows:
+def _shared_rows(
+    prefix: Prefix,
+    X: Any,
+    y: Any,
+    splits: Sequence[Split],
+    numbers: Sequence[int],
+    fit_params: Mapping[str, Any],
+) -> PreparedRows:
     """Return rows of all splits; a scaler in front becomes numbers."""
     start = time.perf_counter()
     final_params, step_params, leading_params = _route(prefix, fit_params)
@@ -241,18 +249,16 @@ def _shared_rows(prefix, X, y, splits, numbers, fit_params) -> PreparedRows:
         seen = as_scalers_see(X)
         trains = [np.asarray(train) for train, _ in splits]
         affine = fit_affine(scaler, seen, trains, step_params.get(name, {}))
-    fits: dict[int, list[tuple[str, Any]]] = {}
 
+    @cache
     def fitted_leading(position: int) -> list[tuple[str, Any]]:
         # The scaler as an object is for whole pipelines, which few scorers ask for.
-        if position not in fits and prefix.final_name is not None:
-            train = splits[position][0]
-            cut = _check_method_params(X, params=leading_params, indices=train)
-            pipeline = prefix.unfitted_leading() if prefix.leading else None
-            if pipeline is not None:
-                pipeline.fit(_safe_indexing(X, train), _rows_of(y, train), **cut)
-            fits[position] = prefix.whole.steps[:-1] if pipeline is None else pipeline.steps
-        return fits.get(position, [])
+        if not prefix.leading:
+            return prefix.whole.steps[:-1]
+        train = splits[position][0]
+        cut = _check_method_params(X, params=leading_params, indices=train)
+        pipeline = prefix.unfitted_leading()
+        return pipeline.fit(_safe_indexing(X, train), _rows_of(y, train), **cut).steps
 
     return PreparedRows(
         seen,
@@ -268,7 +274,15 @@ def _shared_rows(prefix, X, y, splits, numbers, fit_params) -> PreparedRows:
     )
 
 
-def _transformed_rows(prefix, X, y, split, number, fit_params, train_scores) -> PreparedRows:
+def _transformed_rows(
+    prefix: Prefix,
+    X: Any,
+    y: Any,
+    split: Split,
+    number: int,
+    fit_params: Mapping[str, Any],
+    train_scores: bool,
+) -> PreparedRows:
     """Return the rows of one split behind transformers fitted to its training rows."""
     start = time.perf_counter()
     final_params, _, leading_params = _route(prefix, fit_params)

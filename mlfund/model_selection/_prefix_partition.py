@@ -65,7 +65,9 @@ def partitions(trains: Sequence[NDArray[np.intp]], n: int) -> Iterator[Partition
         yield _partition(splits, trains, part_of)
 
 
-def _partition(splits: list[int], trains: Sequence[NDArray[np.intp]], part_of) -> Partition:
+def _partition(
+    splits: list[int], trains: Sequence[NDArray[np.intp]], part_of: NDArray[np.intp]
+) -> Partition:
     order = np.argsort(part_of, kind="stable")
     parts = np.split(order, np.bincount(part_of).cumsum()[:-1])
     trains_on = np.zeros((len(splits), len(parts)), dtype=bool)

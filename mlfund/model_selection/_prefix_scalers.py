@@ -23,6 +23,10 @@ from sklearn.utils.validation import _check_method_params
 from mlfund.model_selection._contract import Affine
 from mlfund.model_selection._prefix_partition import partitions
 
+# Two numbers a column, such as centre and scale.
+Columns = tuple[NDArray, NDArray]
+Parts = Sequence[NDArray[np.intp]]
+
 SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
 # Rows that are centred at once: their float64 copy stays in the cache.
 BLOCK_ENTRIES = 2**16
@@ -97,7 +101,7 @@ def fit_affine(
     return Affine(centre, scale)
 
 
-def _fit_alone(scaler, X, train, params) -> tuple[NDArray, NDArray]:
+def _fit_alone(scaler: Any, X: Any, train: NDArray[np.intp], params: Mapping[str, Any]) -> Columns:
     """Fit the scaler itself, to some of the columns at a time."""
     params = _check_method_params(X, params=params, indices=train)
     if sp.issparse(X):
@@ -107,10 +111,11 @@ def _fit_alone(scaler, X, train, params) -> tuple[NDArray, NDArray]:
         _read(clone(scaler).fit(X[train, first : first + width], **params))
         for first in range(0, X.shape[1], width)
     ]
-    return tuple(map(np.concatenate, zip(*read, strict=True)))
+    centres, scales = zip(*read, strict=True)
+    return np.concatenate(centres), np.concatenate(scales)
 
 
-def _read(scaler) -> tuple[NDArray, NDArray]:
+def _read(scaler: Any) -> Columns:
     """Return centre and scale of a fitted scaler."""
     d = scaler.n_features_in_
     centre, scale = np.zeros(d), np.ones(d)
@@ -128,7 +133,7 @@ def _read(scaler) -> tuple[NDArray, NDArray]:
     return centre, scale
 
 
-def _standard_of_parts(scaler, X, parts, trains_on) -> tuple[NDArray, NDArray]:
+def _standard_of_parts(scaler: Any, X: Any, parts: Parts, trains_on: NDArray) -> Columns:
     """Return mean and standard deviation of each split, (splits, d) each."""
     counts = np.array([len(rows) for rows in parts], dtype=np.float64)
     of_parts = _sparse_moments if sp.issparse(X) else _dense_moments
@@ -148,7 +153,7 @@ def _standard_of_parts(scaler, X, parts, trains_on) -> tuple[NDArray, NDArray]:
     return centre, scale
 
 
-def _dense_moments(X, rows) -> tuple[NDArray, NDArray]:
+def _dense_moments(X: Any, rows: NDArray[np.intp]) -> Columns:
     """Return the mean and the sum of squared deviations from it, (d,) each."""
     n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])
     step = max(BLOCK_ENTRIES // X.shape[1], 1)
@@ -168,12 +173,12 @@ def _dense_moments(X, rows) -> tuple[NDArray, NDArray]:
     return mean, np.maximum(squares, 0.0)
 
 
-def _sparse_moments(X, rows) -> tuple[NDArray, NDArray]:
+def _sparse_moments(X: Any, rows: NDArray[np.intp]) -> Columns:
     mean, variance = mean_variance_axis(X[rows], axis=0)
     return mean.astype(np.float64), variance.astype(np.float64) * len(rows)
 
 
-def _extremes_of_parts(scaler, X, parts, trains_on) -> tuple[NDArray, NDArray]:
+def _extremes_of_parts(scaler: Any, X: Any, parts: Parts, trains_on: NDArray) -> Columns:
     """Return centre and scale of each split, which the columns' extremes determine."""
     lows, highs = map(np.stack, zip(*(_extremes(X, rows) for rows in parts), strict=True))
     read = []
@@ -181,10 +186,11 @@ def _extremes_of_parts(scaler, X, parts, trains_on) -> tuple[NDArray, NDArray]:
         ends = np.stack([lows[used].min(axis=0), highs[used].max(axis=0)])
         # Two rows with the extremes of all: the scaler finds what it finds in all rows.
         read.append(_read(clone(scaler).fit(ends)))
-    return tuple(map(np.stack, zip(*read, strict=True)))
+    centres, scales = zip(*read, strict=True)
+    return np.stack(centres), np.stack(scales)
 
 
-def _extremes(X, rows) -> tuple[NDArray, NDArray]:
+def _extremes(X: Any, rows: NDArray[np.intp]) -> Columns:
     """Return the least and the largest value of each column, (d,) each."""
     if sp.issparse(X):
         return min_max_axis(X[rows], axis=0)

@@ -9,7 +9,7 @@ such as a function of one's own, gets the whole fitted estimator and the user's 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,7 +141,15 @@ def _params_by_name(scorer: Any, params: Mapping[str, Any]) -> dict[str, dict[st
 class _Scoring:
     """Scores of the models on some rows, by all scorers."""
 
-    def __init__(self, models, rows, estimators, scorers, scored: ScoredRows, error_score):
+    def __init__(
+        self,
+        models: TrainedModels,
+        rows: PreparedRows,
+        estimators: Sequence[Any],
+        scorers: Mapping[str, Any],
+        scored: ScoredRows,
+        error_score: Any,
+    ) -> None:
         self.models, self.rows, self.estimators = models, rows, estimators
         self.scorers, self.scored, self.error_score = scorers, scored, error_score
         self.methods = frozenset(name for name in METHODS if hasattr(estimators[0], name))
@@ -166,8 +174,9 @@ class _Scoring:
         width = y.size // max(len(y), 1) if classes is None else len(classes)
         return max(1, BLOCK_BYTES // (8 * width * max(len(y), 1)))
 
-    def _score_block(self, raw, block: slice):
-        stacked = {}
+    def _score_block(self, raw: NDArray[Any], block: slice) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the numbers of the models of a block and their scores by scorer."""
+        stacked: dict[str, NDArray[np.float64]] = {}
         responses: dict[Any, Responses | None] = {}
         for name, scorer in self.scorers.items():
             params = self.scored.params[name]
@@ -175,19 +184,20 @@ class _Scoring:
             if id(weight) not in responses:
                 responses[id(weight)] = self._responses(raw, weight)
             said = responses[id(weight)] if set(params) <= {"sample_weight"} else None
-            stacked[name] = None if said is None else self._stacked(scorer, said)
+            scores = None if said is None else self._stacked(scorer, said)
+            stacked[name] = np.full(len(raw), np.nan) if scores is None else scores
         for offset, model in enumerate(range(block.start, block.stop)):
             if model in self.models.failures:
                 continue
-            scores = {}
+            of_model: dict[str, Any] = {}
             for name, scorer in self.scorers.items():
-                value = np.nan if stacked[name] is None else stacked[name][offset]
+                value = float(stacked[name][offset])
                 if np.isnan(value):
                     value = self._score_one(name, scorer, model, raw[offset : offset + 1])
-                scores[name] = value if isinstance(value, dict) else float(value)
-            yield model, scores
+                of_model[name] = value
+            yield model, of_model
 
-    def _responses(self, raw, weight) -> Responses | None:
+    def _responses(self, raw: NDArray[Any], weight: Any) -> Responses | None:
         """Return what the models say, or None if the truth is nothing that can be stacked."""
         if self.truth is None:
             return None
@@ -203,13 +213,13 @@ class _Scoring:
             models.classes, self.truth, weights, raw, models.codes, models.predict_proba
         )
 
-    def _stacked(self, scorer, said: Responses) -> NDArray[np.float64] | None:
+    def _stacked(self, scorer: Any, said: Responses) -> NDArray[np.float64] | None:
         if isinstance(scorer, _PassthroughScorer):
             metric = self.models.default_metric
             return None if metric is None else stacked_metric(metric, said)
         return stacked_scores(scorer, said, self.methods)
 
-    def _score_one(self, name: str, scorer, model: int, raw) -> Any:
+    def _score_one(self, name: str, scorer: Any, model: int, raw: NDArray[Any]) -> Any:
         """Let scikit-learn score one model."""
         params = dict(self.scored.params[name])
         estimator, X = self.estimators[model], None
