@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Below this many entries of the large matrix a product costs less than the detour.
-DETOUR_ENTRIES = 50_000
+# Below this many entries of the large matrix the products of a whole fit gain less from torch
+# (4 ms each) than its import takes: one to two seconds.
+DETOUR_ENTRIES = 5_000_000
 # From so many outputs and columns on X W' is faster than W X', its transposed copy included.
 TALL_OUTPUTS = 8
 TALL_COLUMNS = 100
