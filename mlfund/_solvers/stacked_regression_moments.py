@@ -111,7 +111,7 @@ def fold_moments(rows: RegressionRows) -> FoldMoments:
     [1.0, 6.25]
     """
     k, d, F = len(rows.y), rows.X.shape[1], len(rows.times)
-    unit = _largest(rows.X)
+    unit = _units(rows.X)
     total, mean, y_mean = np.zeros(F), np.zeros((F, d)), np.zeros((F, k))
     parts = [(part, *_means(rows, part, unit)) for part in _parts(rows)]
     for part, weight, own, own_y in parts:
@@ -162,14 +162,17 @@ def _used(index: NDArray, weights: NDArray, folds: NDArray, times: NDArray) -> I
         yield _Part(index[used], weights[used], folds, times)
 
 
-def _largest(X) -> NDArray:
-    """Return the largest size in each column, 1 where all are zero."""
+def _units(X) -> NDArray:
+    """Return the power of two at or below the largest size in each column.
+
+    Dividing by a power of two rounds nothing, so that no row is seen in the sums of others.
+    """
     if sp.issparse(X):
         largest = abs(X).max(axis=0).toarray().ravel()
     else:
         largest = np.maximum(X.max(axis=0), -X.min(axis=0))
     largest = largest.astype(np.float64)
-    return np.where(largest > 0, largest, 1.0)
+    return np.ldexp(1.0, np.frexp(np.where(largest > 0, largest, 1.0))[1] - 1)
 
 
 def _means(rows: RegressionRows, part: _Part, unit: NDArray) -> tuple[float, NDArray, NDArray]:

@@ -25,7 +25,7 @@ class Part:
         Positions in `SearchRows.splits`.
     classes : ndarray of shape (n_classes,)
     index : ndarray of int, or slice
-        Rows of these classes.
+        Rows of these classes that some split trains on.
     folded : FoldedRows
         These rows, weighted.
     """
@@ -67,7 +67,9 @@ def parts_of_equal_classes(checked: CheckedRows, class_weight: Any) -> Iterator[
         raise UnstackableError("a split has fewer than two training rows a class")
     for kept in np.unique(present, axis=0):
         splits = np.flatnonzero((present == kept).all(axis=1))
-        index = slice(None) if kept.all() else np.flatnonzero(kept[code])
+        # Rows that no fold trains on must not touch a fit, be it in the last digits.
+        used = kept[code] & checked.times[splits].any(axis=0)
+        index = slice(None) if used.all() else np.flatnonzero(used)
         folded = FoldedRows(
             checked.X[index],
             (np.cumsum(kept) - 1)[code[index]],

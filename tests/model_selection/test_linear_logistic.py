@@ -150,16 +150,18 @@ def test_held_out_rows_far_away_do_not_matter():
         pytest.fail("split 2 is missing")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"class_weight": "balanced"},
-        {"solver": "liblinear"},
-        {"solver": "saga", "l1_ratio": 0.3},
-    ],
-)
-def test_estimators_are_complete_fitted_clones(options):
+def test_a_single_split_does_not_see_its_held_out_rows_at_all():
+    X, y = problem(n=300)
+    train_rows, held_out = np.arange(200), np.arange(200, 300)
+    rows = [scaled_rows(X.copy(), y, [(train_rows, held_out)]) for _ in range(2)]
+    rows[1].X[held_out] = 1e5
+    one, other = (train(candidates(), some)[0] for some in rows)
+    np.testing.assert_array_equal(one.stack.coef, other.stack.coef)
+
+
+@pytest.mark.parametrize("name", ["plain", "balanced", "penalised intercept", "elastic net"])
+def test_estimators_are_complete_fitted_clones(name):
+    options = OPTIONS[name]
     X, y = load_iris(return_X_y=True, as_frame=True)
     weights = np.random.default_rng(0).uniform(0.5, 2, len(y))
     if options.get("solver") == "liblinear":
