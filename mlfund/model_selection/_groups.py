@@ -23,6 +23,7 @@ from mlfund.model_selection._scoring import score_models
 from mlfund.model_selection._search_task import (
     Evaluated,
     Refused,
+    Result,
     SearchTask,
     failed_result,
 )
@@ -153,17 +154,19 @@ def _score(
     members = [group[position] for position in models.candidates]
     for message in models.warnings:
         warnings.warn(message.message, message.category, stacklevel=2)
-    scored = score_models(
-        models,
-        rows,
-        [member.estimator for member in members],
-        X=task.X,
-        y=task.y,
-        scorer=task.scorer,
-        score_params=task.score_params,
-        return_train_score=task.return_train_score,
-        error_score=task.error_score,
-    )
+    scored: list[Result | None] = [None] * len(members)
+    if len(models.failures) < len(members):
+        scored = score_models(
+            models,
+            rows,
+            [member.estimator for member in members],
+            X=task.X,
+            y=task.y,
+            scorer=task.scorer,
+            score_params=task.score_params,
+            return_train_score=task.return_train_score,
+            error_score=task.error_score,
+        )
     shared = {
         "fit_time": seconds_before + models.seconds / len(members),
         "n_test_samples": _num_samples(task.splits[models.split][1]),

@@ -11,7 +11,7 @@ from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.utils import indexable
+from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params
 
@@ -32,6 +32,13 @@ class BaseBatchedSearch(VersionStamped, PlottedSearch, BaseSearchCV):
         "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
         "checkpoint_dir": [str, os.PathLike, None],
     }
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        targets = get_tags(self.estimator).target_tags
+        tags.target_tags.multi_output = targets.multi_output
+        tags.target_tags.single_output = targets.single_output
+        return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> BaseBatchedSearch:

@@ -59,7 +59,10 @@ def trained_means(estimators, rows, position):
         failures=failures,
         warnings=caught,
         estimators=estimators,
-        means=np.array([(1 - estimator.shrinkage) * mean for estimator in estimators]),
+        # where none could be trained there is nothing to score with
+        means=None
+        if len(failures) == len(estimators)
+        else np.array([(1 - estimator.shrinkage) * mean for estimator in estimators]),
     )
 
 
