@@ -119,12 +119,12 @@ def mlp(rng, *, whole):
         "activation": pick(rng, ["tanh", "relu", "logistic"]),
         "solver": pick(rng, ["adam", "sgd"]),
         "batch_size": "auto" if whole else pick(rng, [16, 25]),
-        "max_iter": 8,
+        "max_iter": 6,
         "tol": 1e-10,
         "random_state": int(rng.integers(100)),
         "early_stopping": bool(rng.random() < 0.3),
     }
-    grid = {"learning_rate_init": [0.003, 0.02], "alpha": [1e-4, 0.5]}
+    grid = pick(rng, [{"learning_rate_init": [0.003, 0.02]}, {"alpha": [1e-4, 0.5]}])
     return kind(**options), grid
 
 

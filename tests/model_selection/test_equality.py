@@ -76,7 +76,7 @@ def test_equal_to_the_sequential_search(kind, seed):
 def test_default_tolerance_differs_no_more_than_scikit_learns_own_solvers():
     rng = np.random.default_rng(0)
     own, theirs = [], []
-    for _ in range(3):
+    for _ in range(2):
         X = rng.normal(size=(300, 8)) @ rng.normal(size=(8, 8))
         y = (X[:, 0] + 2 * rng.normal(size=300) > 0).astype(int)
         front = StandardScaler()
