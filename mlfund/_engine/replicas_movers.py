@@ -39,10 +39,21 @@ def add_scaled(target: Tensor, direction: Tensor, factor: Factor, sign: float = 
 
 
 class Mover(Protocol):
-    """The optimizer of some replicas."""
+    """The optimizer of some replicas.
 
-    def move(self, values: Parts, gradients: Parts, rates: Factor) -> None:
-        """Take a step by learning rates, floats for a single replica."""
+    Attributes
+    ----------
+    adds_l2 : bool
+        Whether `move` adds the gradient of an L2 penalty at no cost for a single replica.
+    """
+
+    adds_l2: bool
+
+    def move(self, values: Parts, gradients: Parts, rates: Factor, l2: float = 0.0) -> None:
+        """Take a step by learning rates, floats for a single replica.
+
+        All parts but the last, the biases, are penalised.
+        """
 
     def state(self) -> list[dict[str, Tensor]]:
         """Return the state for each part; what is no single number has replicas first."""
@@ -106,13 +117,15 @@ class Velocity:
         Whether to look ahead.
     """
 
+    adds_l2 = False
+
     def __init__(self, momentum: Tensor | None, scratch: Parts, *, nesterov: bool) -> None:
         self.momentum = momentum
         self.nesterov = nesterov
         self._scratch = scratch
         self._buffers: list[Tensor] = []
 
-    def move(self, values: Parts, gradients: Parts, rates: Factor) -> None:
+    def move(self, values: Parts, gradients: Parts, rates: Factor, l2: float = 0.0) -> None:
         """Take a step, see `Mover`."""
         momentum = self.momentum
         directions = gradients if momentum is None else self._directions(gradients, momentum)
@@ -158,13 +171,15 @@ class TorchMover:
         See `mover`.
     """
 
+    adds_l2 = False
+
     def __init__(self, entry: Optimizer, scratch: Parts, epsilon: Any) -> None:
         self._parameters = [nn.Parameter(part) for part in scratch]
         self._optimizer = entry.build(self._parameters, 1.0)
         self._epsilon = epsilon
         self._n_steps = 0
 
-    def move(self, values: Parts, gradients: Parts, rates: Factor) -> None:
+    def move(self, values: Parts, gradients: Parts, rates: Factor, l2: float = 0.0) -> None:
         """Take a step, see `Mover`."""
         self._n_steps += 1
         if self._epsilon is not None:
@@ -210,6 +225,8 @@ class FusedAdam:
         See `mover`.
     """
 
+    adds_l2 = True
+
     def __init__(self, entry: Adam, scratch: Parts, epsilon: Any) -> None:
         self._entry = entry
         self._scratch = scratch
@@ -220,35 +237,38 @@ class FusedAdam:
         # The kernel wants one for each array.
         self._counts = [torch.zeros((), device=scratch[0].device)] * len(scratch)
 
-    def move(self, values: Parts, gradients: Parts, rates: Factor) -> None:
+    def move(self, values: Parts, gradients: Parts, rates: Factor, l2: float = 0.0) -> None:
         """Take a step, see `Mover`."""
         self._n_steps += 1
         self._counts[0].fill_(self._n_steps)
         if not isinstance(rates, Tensor):
-            self._call(values, gradients, rates)
+            self._call(values, gradients, rates, slice(0, -1), l2)
+            self._call(values, gradients, rates, slice(-1, None))
             return
         # The kernel takes one rate: it moves zeros by the rate 1.
         for part in self._scratch:
             part.zero_()
-        self._call(self._scratch, gradients, 1.0)
+        self._call(self._scratch, gradients, 1.0, slice(None))
         for weights, part in zip(values, self._scratch, strict=True):
             add_scaled(weights, part, rates)
 
-    def _call(self, values: Parts, gradients: Parts, rate: float) -> None:
+    def _call(
+        self, values: Parts, gradients: Parts, rate: float, part: slice, l2: float = 0.0
+    ) -> None:
         entry, epsilon = self._entry, self._entry.epsilon
         if self._epsilon is not None:
             epsilon = sklearn_epsilon(self._epsilon, self._n_steps)
         torch._fused_adam_(
-            values,
-            gradients,
-            self._means,
-            self._squares,
+            values[part],
+            gradients[part],
+            self._means[part],
+            self._squares[part],
             [],
-            self._counts,
+            self._counts[part],
             lr=rate,
             beta1=entry.beta_1,
             beta2=entry.beta_2,
-            weight_decay=0.0,
+            weight_decay=l2,
             eps=epsilon,
             amsgrad=False,
             maximize=False,

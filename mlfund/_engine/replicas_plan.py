@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from mlfund._engine.replicas_movers import check_stackable, kind_of
 from mlfund._engine.replicas_spec import Replica, Stack
@@ -92,8 +92,18 @@ def _most(stack: Stack, replica: Replica, memory_limit: int | None) -> int:
 
 
 def _cut(members: list[Member], most: int) -> Iterator[list[Member]]:
-    """Yield programs of nearly equal size."""
-    n_programs = -(-len(members) // most)
-    for i in range(n_programs):
-        first, last = (len(members) * j // n_programs for j in (i, i + 1))
-        yield members[first:last]
+    """Yield programs of nearly equal size, streams whole where they are not too large."""
+    blocks: list[list[Member]] = []
+    for _, of_stream in groupby(members, key=lambda member: member[1].stream):
+        block = list(of_stream)
+        n_pieces = -(-len(block) // most)
+        bounds = [len(block) * i // n_pieces for i in range(n_pieces + 1)]
+        blocks += [block[start:stop] for start, stop in pairwise(bounds)]
+    even = len(members) / -(-len(members) // most)
+    program: list[Member] = []
+    for block in blocks:
+        if program and (len(program) >= even or len(program) + len(block) > most):
+            yield program
+            program = []
+        program = program + block
+    yield program

@@ -5,7 +5,7 @@ Replicas are stepped in tiles that stay in the cache from the penalty to the new
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -46,6 +46,7 @@ class Numbers:
         self.decay = column([r.weight_decay for r in replicas])
         self.clip_value = bound("clip_value")
         self.clip_norm = bound("clip_norm")
+        self.clips = self.clip_value is not None or self.clip_norm is not None
         self.max_norm = bound("max_norm")
         entries = [r.optimizer for r in replicas]
         self.coupled = column(
@@ -125,6 +126,10 @@ class StackedSteps:
         net, values = self.net, self.net.values
         like = values.parts[0]
         n_parameters = sum(part.shape[1] for part in values.parts)
+        l1, l2 = [r.l1 for r in replicas], [0.5 * r.l2 for r in replicas]
+        # Half the sum of squares is penalised.
+        self._l1 = torch.tensor(l1, dtype=torch.float64).to(like) if any(l1) else None
+        self._l2 = torch.tensor(l2, dtype=torch.float64).to(like) if any(l2) else None
         most = max(1, TILE // n_parameters) if like.device.type == "cpu" else len(net)
         n_tiles = -(-len(net) // most)
         bounds = [len(net) * i // n_tiles for i in range(n_tiles + 1)]
@@ -151,28 +156,32 @@ class StackedSteps:
         totals : Tensor of shape (R, 1) or float
             Sums of the weights of the batch.
         """
-        penalties = []
+        squares, absolutes = [], []
         for tile in self._tiles:
             part = tile.part
             of_tile = rates.on_host[part.start] if tile.alone else rates.column[part]
             total = totals[part] if isinstance(totals, Tensor) else totals
-            penalties.append(_step(tile, of_tile, total))
-        if all(one is None for one in penalties):
-            return None
-        like = self.net.values.parts[0]
-        return torch.cat(
-            [
-                like.new_zeros(tile.part.stop - tile.part.start) if one is None else one
-                for tile, one in zip(self._tiles, penalties, strict=True)
-            ]
-        )
+            if self._l2 is not None:
+                squares.append(_sums(tile, _squares))
+            if self._l1 is not None:
+                absolutes.append(_sums(tile, _absolutes))
+            _step(tile, of_tile, total)
+        terms = []
+        if self._l2 is not None:
+            terms.append(torch.cat(squares).mul_(self._l2))
+        if self._l1 is not None:
+            terms.append(torch.cat(absolutes).mul_(self._l1))
+        return sum(terms[1:], start=terms[0]) if terms else None
 
 
-def _step(tile: Tile, rates: Factor, total: Factor) -> Tensor | None:
-    """Take the step of a tile; return the penalties before it."""
-    numbers = tile.numbers
-    penalty = _penalise(tile, total)
-    _clip(tile)
+def _step(tile: Tile, rates: Factor, total: Factor) -> None:
+    """Take the step of a tile."""
+    numbers, clips = tile.numbers, tile.numbers.clips
+    l2 = None if numbers.l2 is None else numbers.l2 / total
+    fused = isinstance(l2, float) and not clips and tile.mover.adds_l2
+    _penalise(tile, None if fused else l2, None if numbers.l1 is None else numbers.l1 / total)
+    if clips:
+        _clip(tile)
     if numbers.decay is not None:
         shrink = 1.0 - rates * numbers.decay
         for weights in tile.values.weight_parts:
@@ -180,35 +189,36 @@ def _step(tile: Tile, rates: Factor, total: Factor) -> Tensor | None:
     if numbers.coupled is not None:
         for gradient, values in zip(tile.gradients.parts, tile.values.parts, strict=True):
             add_scaled(gradient, values, numbers.coupled)
-    tile.mover.move(tile.values.parts, tile.gradients.parts, rates)
+    of_mover = l2 if fused and isinstance(l2, float) else 0.0
+    tile.mover.move(tile.values.parts, tile.gradients.parts, rates, of_mover)
     if numbers.max_norm is not None:
         _bound_units(tile, numbers.max_norm)
-    return penalty
 
 
-def _penalise(tile: Tile, total: Factor) -> Tensor | None:
-    """Add the gradients of the penalties, as `Penalised` does; return their values."""
-    l1, l2 = tile.numbers.l1, tile.numbers.l2
-    values: list[Tensor] = []
+def _penalise(tile: Tile, l2: Factor | None, l1: Factor | None) -> None:
+    """Add the gradients of the penalties, as `Penalised` does."""
     pairs = zip(tile.values.weight_parts, tile.gradients.weight_parts, strict=True)
-    for weights, gradient in pairs:
+    for weights, gradient in pairs if l1 is not None or l2 is not None else ():
         if l2 is not None:
-            add_scaled(gradient, weights, l2 / total)
-            values.append(_sum_of_squares(weights).mul_(_flat(l2)).mul_(0.5))
+            add_scaled(gradient, weights, l2)
         if l1 is not None:
-            add_scaled(gradient, torch.sign(weights), l1 / total)
-            values.append(torch.linalg.vector_norm(weights, 1, dim=1).mul_(_flat(l1)))
-    return sum(values[1:], start=values[0]) if values else None
+            add_scaled(gradient, torch.sign(weights), l1)
 
 
-def _sum_of_squares(weights: Tensor) -> Tensor:
+def _sums(tile: Tile, of_part: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return what `of_part` makes of each replica's weights, summed over layers, (R,)."""
+    sums = [of_part(weights) for weights in tile.values.weight_parts]
+    return sum(sums[1:], start=sums[0])
+
+
+def _squares(weights: Tensor) -> Tensor:
     if len(weights) == 1:
-        return weights[0].dot(weights[0]).unsqueeze(0)
+        return weights[0].dot(weights[0]).view(1)
     return torch.linalg.vector_norm(weights, dim=1).square_()
 
 
-def _flat(factor: Factor) -> Factor:
-    return factor[:, 0] if isinstance(factor, Tensor) else factor
+def _absolutes(weights: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(weights, 1, dim=1)
 
 
 def _clip(tile: Tile) -> None:
