@@ -78,17 +78,16 @@ def _solve_folds(
     if by_moments(rows, tasks[0].loss, options):
         moments = fold_moments(rows)
     for fold in range(len(rows.times)):
-        fits: list[RegressionFit | None] = [None] * len(tasks)
+        fits: dict[int, RegressionFit] = {}
         if moments is not None:
             affine = rows.affine_of(fold)
             system = FoldSystem(moments, fold, affine, intercept=options.intercept)
             fits = system.solve(tasks, options.tol)
-        missing = [number for number, fit in enumerate(fits) if fit is None]
-        if missing:
+        if len(fits) < len(tasks):
+            missing = [number for number in range(len(tasks)) if number not in fits]
             path = _solve_path(rows, fold, [tasks[number] for number in missing], options)
-            for number, fit in zip(missing, path, strict=True):
-                fits[number] = fit
-        yield fits
+            fits.update(zip(missing, path, strict=True))
+        yield [fits[number] for number in range(len(tasks))]
 
 
 def _solve_path(

@@ -65,9 +65,9 @@ class FoldSystem:
         self._right = right * live[:, None] / self._y_spread
         self._square = variance / self._y_spread**2
 
-    def solve(self, tasks: Sequence[RegressionTask], tol: float) -> list[RegressionFit | None]:
-        """Return fits of the penalised columns; None where rounding leaves more than `tol`."""
-        fits: list[RegressionFit | None] = [None] * len(tasks)
+    def solve(self, tasks: Sequence[RegressionTask], tol: float) -> dict[int, RegressionFit]:
+        """Return fits by number of task, but for those where rounding leaves more than `tol`."""
+        fits: dict[int, RegressionFit] = {}
         V = np.zeros(self._right.shape)
         # From strong to weak, so that each l1 solution starts from one with fewer weights.
         for number in sorted(range(len(tasks)), key=lambda at: -tasks[at].l1):

@@ -51,18 +51,17 @@ class Stack:
         if self.affine is not None:
             W = (W / self.affine[1]).astype(W.dtype)
         Z = np.empty((m * k, X.shape[0]), dtype=W.dtype)
-        step = max(BLOCK_ENTRIES // max(d, 1), 64)
         if sp.issparse(X):
             Z[:] = (X @ W.T).T
         elif self.affine is None or not self.affine[0].any():
             np.matmul(W, X.T, out=Z)
         else:
+            step = max(BLOCK_ENTRIES // max(d, 1), 64)
             for start in range(0, X.shape[0], step):
                 index = slice(start, start + step)
                 # Far from zero, products with the rows as they are would lose the digits.
-                np.matmul(
-                    W, (X[index] - self.affine[0]).astype(W.dtype, copy=False).T, out=Z[:, index]
-                )
+                part = (X[index] - self.affine[0]).astype(W.dtype, copy=False)
+                np.matmul(W, part.T, out=Z[:, index])
         Z += b.reshape(m * k, 1)
         return Z.reshape(m, k, -1).transpose(0, 2, 1)
 
