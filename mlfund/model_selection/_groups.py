@@ -10,6 +10,7 @@ from typing import Any
 
 from sklearn.utils.validation import _num_samples
 
+from mlfund._check import stacklevel_outside
 from mlfund.model_selection._contract import Family, TrainedModels
 from mlfund.model_selection._families import UnstackableError, family_of
 from mlfund.model_selection._prefix import (
@@ -153,7 +154,7 @@ def _score(
     """Score the models of one split; the time of their training is shared equally."""
     members = [group[position] for position in models.candidates]
     for message in models.warnings:
-        warnings.warn(message.message, message.category, stacklevel=2)
+        warnings.warn(message.message, message.category, stacklevel=stacklevel_outside())
     scored: list[Result | None] = [None] * len(members)
     if len(models.failures) < len(members):
         scored = score_models(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from inspect import signature
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -80,7 +81,11 @@ class BaseBatchedSearch(VersionStamped, PlottedSearch, BaseSearchCV):
             self.checkpoint_dir, self._checked_cv_orig, getattr(self, "random_state", 0)
         )
         run = SearchRun(self, X, y, scorer, routed)
-        self._run_search(run.evaluate_candidates, callback_ctx=context)
+        # a subclass of the user's own need not know callbacks
+        knows_callbacks = "callback_ctx" in signature(self._run_search).parameters
+        self._run_search(
+            run.evaluate_candidates, **({"callback_ctx": context} if knows_callbacks else {})
+        )
         self._choose_best(run, refit_metric)
         if self.refit:
             self._refit(run, context, told)

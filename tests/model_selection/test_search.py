@@ -269,3 +269,26 @@ def test_parameters_are_scikit_learns_and_two_more(ours, theirs):
     page = (Path(__file__).parents[2] / "docs" / "reference" / "parameters.md").read_text()
     section = next(part for part in page.split("\n## ") if ours.__name__ in part.split("\n")[0])
     assert all(f"| `{name}` |" in section for name in mine if name not in kept)
+
+
+class OneAfterTheOther(BatchedGridSearchCV):
+    """A search of the user's own, as scikit-learn documents it."""
+
+    def _run_search(self, evaluate_candidates):
+        first = evaluate_candidates([{"shrinkage": 0.0}])
+        if first["mean_test_score"][0] < 0:
+            evaluate_candidates([{"shrinkage": 0.1}])
+
+
+def test_a_search_of_ones_own(family):
+    search = OneAfterTheOther(ShrunkenMean(), {}).fit(X, Y)
+
+    assert [params["shrinkage"] for params in search.cv_results_["params"]] == [0.0, 0.1]
+    assert list(search.cv_results_["batched"]) == [True, True]
+
+
+def test_warnings_name_the_line_that_searches(family):
+    with pytest.warns(UserWarning, match="this mean warns") as caught:
+        BatchedGridSearchCV(ShrunkenMean(), {"trouble": ["warns"]}, refit=False).fit(X, Y)
+
+    assert {warning.filename for warning in caught} == {__file__}
