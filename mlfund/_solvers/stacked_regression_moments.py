@@ -68,7 +68,9 @@ class RegressionRows:
             if sp.issparse(X):
                 X = sp.csr_array(X.multiply(1.0 / scale)).astype(self.X.dtype)
             else:
-                X = ((X - centre) / scale).astype(self.X.dtype, copy=False)
+                # In place: one copy of the rows is enough.
+                np.subtract(X, centre, out=X, casting="same_kind")
+                np.divide(X, scale, out=X, casting="same_kind")
         return X, np.ascontiguousarray(self.y[:, index]), weights / weights.sum()
 
 
