@@ -14,6 +14,8 @@ FAMILIES: dict[str, str] = {
     "mlfund.estimators.linear_regressor.LinearRegressor": "mlfund.model_selection._linear_family",
     "mlfund.estimators.mlp_classifier.MLPClassifier": "mlfund.model_selection._mlp_family",
     "mlfund.estimators.mlp_regressor.MLPRegressor": "mlfund.model_selection._mlp_family",
+    "mlfund.estimators.neural_classifier.NeuralClassifier": "mlfund.model_selection._mlp_family",
+    "mlfund.estimators.neural_regressor.NeuralRegressor": "mlfund.model_selection._mlp_family",
 }
 
 

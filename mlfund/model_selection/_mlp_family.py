@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from mlfund._check import resolve_device
+from mlfund.estimators._mlp_base import BaseMLP
 from mlfund.estimators._mlp_spec import layer_sizes
 from mlfund.model_selection._contract import SearchRows, TrainedModels
-from mlfund.model_selection._mlp_plan import Table
+from mlfund.model_selection._mlp_chain import NotAChainError
+from mlfund.model_selection._mlp_plan import Start, Table, content
 from mlfund.model_selection._mlp_refusal import reason_to_refuse
 from mlfund.model_selection._mlp_training import FIT_ERRORS, StackedTraining
 
@@ -26,18 +31,23 @@ class MLPFamily:
     def refusal(self, estimator: Any, rows: SearchRows) -> str | None:
         """Return why this estimator is fitted by itself on these rows, or None."""
         reason = reason_to_refuse(estimator, rows)
-        if reason is None and isinstance(self._table(estimator, rows), Exception):
-            reason = "fit refuses some of the rows"
-        return reason
+        if reason is not None:
+            return reason
+        table = self._table(estimator, rows)
+        if isinstance(table, Exception):
+            return "fit refuses some of the rows"
+        return None if isinstance(estimator, BaseMLP) else module_refusal(estimator, rows, table)
 
     def group_key(self, estimator: Any) -> Hashable:
         """Return what must be equal among the estimators of one stack."""
-        loss = estimator.loss
+        if isinstance(estimator, BaseMLP):
+            net = tuple(layer_sizes(estimator.hidden_layer_sizes)), repr(estimator.activation)
+        else:
+            net = content(estimator.module), content(estimator.module_params)
         return (
             type(estimator).__name__,
-            tuple(layer_sizes(estimator.hidden_layer_sizes)),
-            repr(estimator.activation),
-            repr(loss),
+            net,
+            repr(estimator.loss),
             estimator.batch_size,
             estimator.precision,
             estimator.scoring,
@@ -68,6 +78,25 @@ class MLPFamily:
     def _forget(self, reference: Any) -> None:
         if self._last is not None and self._last[0] is reference:
             self._last = None
+
+
+def module_refusal(estimator: Any, rows: SearchRows, table: Table) -> str | None:
+    """Return why a module of one's own cannot be stacked, from how a fit would begin."""
+    if table.X.ndim > 2:
+        return "rows of several dimensions are not stacked"
+    try:
+        with warnings.catch_warnings():
+            # The fits will tell.
+            warnings.simplefilter("ignore")
+            # Which seed does not matter for the layers.
+            start = Start.of(estimator, table, rows.splits[0][0], np.random.RandomState(0))
+    except FIT_ERRORS:
+        return "fit refuses its module or its targets"
+    except NotAChainError as error:
+        return f"the module is no chain of linear layers with one activation: {error}"
+    if len(start.net.intercepts[-1]) != start.width:
+        return "the module returns two scores for two classes"
+    return None
 
 
 FAMILY = MLPFamily()

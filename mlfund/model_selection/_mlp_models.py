@@ -14,12 +14,16 @@ import torch
 
 from mlfund._check import resolve_device
 from mlfund._engine.replicas import Trained
+from mlfund.estimators._neural_regressor import BaseNeuralRegressor
 from mlfund.estimators._neural_training import Outcome, Progress
-from mlfund.estimators.mlp_regressor import MLPRegressor
 from mlfund.model_selection._contract import Affine, SearchRows
+from mlfund.model_selection._mlp_net import publish_net
 from mlfund.model_selection._mlp_plan import FitPlan
 from mlfund.model_selection._models import StackedClassifiers, StackedRegressors
 from mlfund.nets.activations import get_activation
+
+# Weights and biases of a net.
+Layers = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
 
 # Hidden units of all models on a block of rows.
 BLOCK_BYTES = 8 << 20
@@ -28,9 +32,7 @@ BLOCK_BYTES = 8 << 20
 def fitted(plan: FitPlan, trained: Trained) -> Any:
     """Return the estimator as its own fit would have left it, the optimizer's state apart."""
     own = copy.copy(plan.estimator)
-    own.coefs_, own.intercepts_ = trained.coefs, trained.intercepts
-    own.layer_state_ = [{} for _ in trained.coefs[1:]]
-    own.n_layers_ = len(trained.coefs) + 1
+    publish_net(own, plan.start.module, trained.coefs, trained.intercepts)
     own.n_outputs_ = trained.coefs[-1].shape[1]
     own.device_ = str(resolve_device(own.device))
     epochs = len(trained.loss_curve)
@@ -77,13 +79,13 @@ class StackedWeights:
     activation: Any
 
     @classmethod
-    def of(cls, estimators: Sequence[Any]) -> StackedWeights:
-        """Return the layers of fitted estimators, NaN where one is None."""
-        like = next(one for one in estimators if one is not None)
-        missing = [np.full_like(array, np.nan) for array in (*like.coefs_, *like.intercepts_)]
-        arrays = [missing if one is None else [*one.coefs_, *one.intercepts_] for one in estimators]
+    def of(cls, nets: Sequence[Layers | None], activation: Any) -> StackedWeights:
+        """Return weights and biases of several nets, NaN where one is None."""
+        coefs, intercepts = next(net for net in nets if net is not None)
+        missing = [np.full_like(array, np.nan) for array in (*coefs, *intercepts)]
+        arrays = [missing if net is None else [*net[0], *net[1]] for net in nets]
         stacked = [np.stack(layer) for layer in zip(*arrays, strict=True)]
-        return cls(stacked[: len(like.coefs_)], stacked[len(like.coefs_) :], like.activation)
+        return cls(stacked[: len(coefs)], stacked[len(coefs) :], activation)
 
     def raw(self, X: Any, models: slice) -> np.ndarray:
         """Return raw scores of some of the models, (m', r, k), block by block of rows."""
@@ -122,17 +124,17 @@ class _Stacked:
     rows: Any
     split: int
 
-    def of(self, estimators: Sequence[Any]) -> Any:
-        """Hold fitted estimators, None where the fit failed; return self."""
+    def of(self, estimators: Sequence[Any], nets: Sequence[Layers | None], activation: Any) -> Any:
+        """Hold fitted estimators and their layers, None where the fit failed; return self."""
         self._estimators = estimators
         self._any = next((one for one in estimators if one is not None), None)
         if self._any is not None:
-            self._weights = StackedWeights.of(estimators)
+            self._weights = StackedWeights.of(nets, activation)
         return self
 
     def _raw(self, X: Any, models: slice) -> np.ndarray:
         """Return raw scores of rows as the user gave them."""
-        dtype = self._any.coefs_[0].dtype
+        dtype = self._weights.coefs[0].dtype
         X = X.tocsr().astype(dtype) if sp.issparse(X) else np.asarray(X, dtype=dtype)
         if self.rows.affine is not None:
             place = list(self.rows.numbers).index(self.split)
@@ -174,7 +176,14 @@ class MLPRegressors(_Stacked, StackedRegressors):
 
 
 def stacked_models(
-    rows: SearchRows, place: int, estimators: Sequence[Any], told: dict[str, Any], *, flat: bool
+    rows: SearchRows,
+    place: int,
+    estimators: Sequence[Any],
+    nets: Sequence[Layers | None],
+    told: dict[str, Any],
+    *,
+    activation: Any,
+    flat: bool,
 ) -> Any:
     """Return the models of a split.
 
@@ -186,19 +195,24 @@ def stacked_models(
         Place of the split in `rows.splits`.
     estimators : sequence of estimator or None
         Fitted, None where the fit failed.
+    nets : sequence of (coefs, intercepts) or None
+        Their layers.
     told : dict
         seconds, failures and warnings, as `TrainedModels` has them.
+    activation : str or Activation
+        Of the hidden layers.
     flat : bool
         Whether y has one axis.
     """
     split, candidates = rows.numbers[place], range(len(estimators))
     known = next((one for one in estimators if one is not None), None)
-    if isinstance(known, MLPRegressor):
-        return MLPRegressors(rows, split, candidates, flat=flat, **told).of(estimators)
+    if isinstance(known, BaseNeuralRegressor):
+        models = MLPRegressors(rows, split, candidates, flat=flat, **told)
+        return models.of(estimators, nets, activation)
     classes = None if known is None else known.classes_
     several = known is not None and known._target_kind == "multilabel"
     models = MLPClassifiers(rows, split, candidates, classes, multilabel=several, **told)
-    return models.of(estimators)
+    return models.of(estimators, nets, activation)
 
 
 def scaled(X: Any, affine: Affine, place: int) -> Any:

@@ -22,13 +22,13 @@ from mlfund._check import preserved_torch_state
 from mlfund._engine.batches import ShuffledOrder
 from mlfund._engine.objective import Objective
 from mlfund._engine.replicas import Replica, Stream
-from mlfund.estimators._mlp_spec import StepNumbers, dropout_rates
 from mlfund.estimators._neural_rows import HostRows
 from mlfund.estimators._neural_spec import schedule_of
 from mlfund.estimators._neural_steps import Pace, penalty_of, rows_of_batch
 from mlfund.estimators._neural_training import patience_of, torch_generator
 from mlfund.estimators._neural_validation import hold_out
 from mlfund.model_selection._contract import SearchRows
+from mlfund.model_selection._mlp_net import Net, rates_of, steps_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +71,9 @@ def _column(fit_params: Any, name: str) -> np.ndarray | None:
     return None if value is None else np.asarray(value)
 
 
+# Rows of X that a module may be tried on before its training.
+PROBED_ROWS = 3
+
 # Parameters that a start depends on, beside those that are equal in a group.
 STARTS = (
     "class_weight",
@@ -98,8 +101,12 @@ class Start:
         Rows to train on; their X are row numbers.
     held_out : HostRows or None
         Rows set aside in the fit.
-    module : MLP
+    module : MLP or module of one's own
         With its initial weights.
+    net : Net
+        Its layers.
+    width : int
+        Raw scores a row that the loss takes.
     objective : Objective
         What is minimised.
     random_state : RandomState
@@ -110,6 +117,8 @@ class Start:
     train: HostRows
     held_out: HostRows | None
     module: Any
+    net: Net
+    width: int
     objective: Objective
     random_state: np.random.RandomState
 
@@ -131,19 +140,22 @@ class Start:
         width = loss.raw_width(own._n_outputs(rows.target))
         cpu = torch.device("cpu")
         with preserved_torch_state():
-            module = own._make_module(table.X[:1], width, cpu, random_state, first=True)
+            probed = table.X[rows.X[:PROBED_ROWS]]
+            module = own._make_module(probed, width, cpu, random_state, first=True)
         held_out = None
         if own.early_stopping or own.validation_split is not None:
             rows, held_out = hold_out(own, rows, random_state)
         if getattr(own, "label_smoothing", None):
             # The fit seeds the stream of its augmentations, which smoothing never uses.
             torch_generator(random_state, cpu)
-        return cls(learned, rows, held_out, module, Objective(loss, width), random_state)
+        objective = Objective(loss, width)
+        net = Net.of(module)
+        return cls(learned, rows, held_out, module, net, width, objective, random_state)
 
     @staticmethod
     def key(estimator: Any) -> Hashable:
         """Return what is equal for estimators of a group that start alike."""
-        values = [_content(getattr(estimator, name, None)) for name in STARTS]
+        values = [content(getattr(estimator, name, None)) for name in STARTS]
         draws = [bool(np.any(getattr(estimator, name, None) or 0)) for name in DRAWS]
         return tuple(values + draws)
 
@@ -167,7 +179,7 @@ class FitPlan:
 
     Attributes
     ----------
-    estimator : MLPClassifier or MLPRegressor
+    estimator : estimator
         A copy that knows its classes and columns.
     start : Start
         Shared with others.
@@ -190,20 +202,20 @@ class FitPlan:
 
     def replica(self, stream: int) -> Replica:
         """Return the training that follows, with the row orders of that number."""
-        own, module = self.estimator, self.start.module
-        steps, penalty = StepNumbers.of(own), penalty_of(own)
+        own, net = self.estimator, self.start.net
+        steps, penalty = steps_of(own), penalty_of(own)
         return Replica(
             stream=stream,
-            coefs=module.coefs(),
-            intercepts=module.intercepts(),
+            coefs=net.coefs,
+            intercepts=net.intercepts,
             lr=self.pace.lr,
             l1=0.0 if penalty is None else penalty.l1,
             l2=0.0 if penalty is None else penalty.l2,
             optimizer=steps.optimizer,
             adam_epsilon=steps.adam_epsilon,
             weight_decay=steps.weight_decay,
-            dropout=tuple(dropout_rates(own.dropout, len(module.weights) - 1)),
-            generator=module.generator,
+            dropout=rates_of(own, net),
+            generator=net.generator,
             label_smoothing=getattr(own, "label_smoothing", None) or 0.0,
             clip_norm=own.clip_norm,
             clip_value=own.clip_value,
@@ -229,12 +241,12 @@ def _rows_of_fit(own: Any, table: Table, index: np.ndarray) -> HostRows:
 
 def _rate(own: Any) -> Any:
     """Return what `learning_rate` makes of the rate after each epoch."""
-    if own.solver != "sgd":
+    if getattr(own, "solver", None) != "sgd":
         return "constant"
     return ("invscaling", own.power_t) if own.learning_rate == "invscaling" else own.learning_rate
 
 
-def _content(value: Any) -> Hashable:
+def content(value: Any) -> Hashable:
     """Return what is equal for equal values, and for copies of a random stream."""
     if value is None or isinstance(value, str | int | float):
         return value

@@ -11,8 +11,10 @@ from sklearn.model_selection import BaseCrossValidator
 
 from mlfund._check import resolve_device
 from mlfund.estimators import _mlp_spec, _neural_spec
+from mlfund.estimators._mlp_base import BaseMLP
 from mlfund.losses import CallableLoss, loss_for
 from mlfund.model_selection._contract import SearchRows
+from mlfund.model_selection._mlp_net import steps_of
 from mlfund.nets.activations import get_activation
 from mlfund.nets.normalisation import get_normalization
 
@@ -22,7 +24,7 @@ TAKEN_BY_FIT = {"sample_weight", "groups"}
 # Reason -> whether it holds for an estimator whose parameters are good.
 _REASONS: dict[str, Callable[[Any], Any]] = {
     "solver='lbfgs' has no steps over batches that could be stacked": (
-        lambda own: own.solver == "lbfgs"
+        lambda own: getattr(own, "solver", None) == "lbfgs"
     ),
     "callbacks watch one fit at a time": (
         lambda own: own.callbacks or getattr(own, "_skl_callbacks", None)
@@ -34,10 +36,16 @@ _REASONS: dict[str, Callable[[Any], Any]] = {
     "input_noise is not stacked": lambda own: own.input_noise,
     "accumulation_steps is not stacked": lambda own: (own.accumulation_steps or 1) > 1,
     "normalised layers are not stacked": (
-        lambda own: get_normalization(own.normalization) != get_normalization(None)
+        lambda own: (
+            get_normalization(getattr(own, "normalization", None)) != get_normalization(None)
+        )
     ),
     "an activation with learned slopes is not stacked": (
-        lambda own: get_activation(own.activation).learned
+        lambda own: get_activation(getattr(own, "activation", "identity")).learned
+    ),
+    "modules of integers are not stacked": lambda own: getattr(own, "keep_integers", False),
+    "a module that returns probabilities is not stacked": (
+        lambda own: getattr(own, "module_output", "raw") != "raw"
     ),
     "batch_size='fit_device' measures one fit": lambda own: own.batch_size == "fit_device",
     "products in bfloat16 are not stacked": lambda own: own.precision in ("bf16", "mixed", "auto"),
@@ -59,10 +67,10 @@ def reason_to_refuse(estimator: Any, rows: SearchRows) -> str | None:
         estimator._validate_params()
         estimator._check_parameters()
         _neural_spec.check_validation(estimator, (None, None, None), incremental=False)
-        optimizer = _mlp_spec.StepNumbers.of(estimator).optimizer
-        _mlp_spec.dropout_rates(
-            estimator.dropout, len(_mlp_spec.layer_sizes(estimator.hidden_layer_sizes))
-        )
+        optimizer = steps_of(estimator).optimizer
+        if isinstance(estimator, BaseMLP):
+            n_hidden = len(_mlp_spec.layer_sizes(estimator.hidden_layer_sizes))
+            _mlp_spec.dropout_rates(estimator.dropout, n_hidden)
         _neural_spec.schedule_of(estimator)
     # What a fit would say, a fit shall say: in its words, for its split.
     except (ValueError, TypeError):

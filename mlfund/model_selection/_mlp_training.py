@@ -17,7 +17,8 @@ from mlfund._check import resolve_device, seed_from, stacklevel_outside
 from mlfund._engine.replicas import Stack, Trained
 from mlfund.estimators._neural_training import out_of_epochs
 from mlfund.model_selection._contract import SearchRows, TrainedModels
-from mlfund.model_selection._mlp_models import fitted, scaled, stacked_models
+from mlfund.model_selection._mlp_models import Layers, fitted, scaled, stacked_models
+from mlfund.model_selection._mlp_net import layers_of
 from mlfund.model_selection._mlp_plan import FitPlan, Start, Table
 from mlfund.model_selection._mlp_scores import stacked_score
 from mlfund.model_selection._mlp_threads import train_in_threads
@@ -146,7 +147,7 @@ class StackedTraining:
             X=self.table.X,
             y=y,
             objective=first.start.objective,
-            activation=first.estimator.activation,
+            activation=first.start.net.activation,
             # Fewer rows are one batch.
             batch_size=max(plan.pace.batch_size for _, _, plan in planned),
             streams=streams,
@@ -174,8 +175,26 @@ class StackedTraining:
                     estimators[position] = self._fitted(place, position, plan, result)
                 except FIT_ERRORS as error:
                     failures[position] = error
-        told = {"seconds": seconds, "failures": failures, "warnings": caught}
-        return stacked_models(self.rows, place, estimators, told, flat=self.table.y.ndim == 1)
+        nets = [
+            None if one is None else self._layers(one, trained[position])
+            for position, one in enumerate(estimators)
+        ]
+        bends = [p.start.net.activation for p in plans.values() if isinstance(p, FitPlan)]
+        return stacked_models(
+            self.rows,
+            place,
+            estimators,
+            nets,
+            {"seconds": seconds, "failures": failures, "warnings": caught},
+            activation=bends[0] if bends else None,
+            flat=self.table.y.ndim == 1,
+        )
+
+    @staticmethod
+    def _layers(estimator: Any, trained: Trained) -> Layers:
+        if trained.bad_epoch is None:
+            return trained.coefs, trained.intercepts
+        return layers_of(estimator)
 
     def _fitted(self, place: int, position: int, plan: FitPlan, trained: Trained) -> Any:
         """Return one model as an estimator; what its fit would have warned of is warned of."""
