@@ -8,7 +8,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from mlfund._solvers.stacked_problem import StackedProblem
+from mlfund._solvers.stacked_problem import Places, StackedProblem
 from mlfund._solvers.stopping import FLOOR_ULP
 
 # A unit step is kept when the slope at its end is at most this part of the first slope.
@@ -40,21 +40,21 @@ class StackedLBFGS:
         self._pairs: deque = deque(maxlen=memory)
         self._size: NDArray | None = None
 
-    def direction(self, G: NDArray, strengths: NDArray) -> NDArray:
+    def direction(self, G: NDArray, places: Places) -> NDArray:
         """Return the descent directions for gradients G (m, k, p)."""
         Q, alphas = G.copy(), []
         for S, Y, rho in reversed(self._pairs):
             alpha = rho * _dots(S, Q)
             Q -= alpha[:, None, None] * Y
             alphas.append(alpha)
-        Q = self.metric.solve(Q, strengths)
+        Q = self.metric.solve(Q, places)
         if self._size is not None:
             Q *= self._size[:, None, None]
         for (S, Y, rho), alpha in zip(self._pairs, reversed(alphas), strict=True):
             Q += S * (alpha - rho * _dots(Y, Q))[:, None, None]
         return -Q
 
-    def update(self, S: NDArray, Y: NDArray, strengths: NDArray) -> None:
+    def update(self, S: NDArray, Y: NDArray, places: Places) -> None:
         """Remember steps S and changes Y of the gradient, where they are usable."""
         sy = _dots(S, Y)
         usable = sy > 1e-12 * np.sqrt(_dots(S, S) * _dots(Y, Y))
@@ -62,7 +62,7 @@ class StackedLBFGS:
             return
         rho = np.where(usable, 1.0 / np.where(usable, sy, 1.0), 0.0)
         self._pairs.append((S, Y, rho))
-        yHy = _dots(Y, self.metric.solve(Y, strengths))
+        yHy = _dots(Y, self.metric.solve(Y, places))
         # The metric knows the shape; the last pair knows the size.
         size = np.where(usable & (yHy > 0), sy / np.where(yHy > 0, yHy, 1.0), 1.0)
         if self._size is not None:
@@ -171,12 +171,12 @@ def minimise_stack(
             lbfgs.keep(left)
         if not len(models):
             return
-        strengths = problem.strength[models]
+        places = problem.places(models)
         if step in refresh_at:
-            _refresh(metric, V, strengths)
+            _refresh(metric, V, places.strength)
             lbfgs.forget()
-        new_V, new_G = advance(problem, models, V, G, lbfgs, strengths)
-        lbfgs.update(new_V - V, new_G - G, strengths)
+        new_V, new_G = advance(problem, models, V, G, lbfgs, places)
+        lbfgs.update(new_V - V, new_G - G, places)
         V, G = new_V, new_G
         stack.n_iter[models] += 1
         step += 1
@@ -189,7 +189,7 @@ def _settle(stack, models, V, G, size, status, lbfgs, problem, done) -> None:
     stack.gradient[index] = size[done]
     spent = done & (status == CONVERGED) & (stack.n_iter[models] > 0)
     if spent.any():
-        last = lbfgs.direction(G, problem.strength[models])
+        last = lbfgs.direction(G, problem.places(models))
         stack.V[models[spent]] += last[spent]
 
 
@@ -200,14 +200,14 @@ def _refresh(metric, V: NDArray, strengths: NDArray) -> None:
     metric.refresh(mean, present)
 
 
-def advance(problem, models, V, G, lbfgs, strengths) -> tuple[NDArray, NDArray]:
+def advance(problem, models, V, G, lbfgs, places: Places) -> tuple[NDArray, NDArray]:
     """Return the next weights and their gradients: `problem.gradients` of V and `models`."""
-    D = lbfgs.direction(G, strengths)
+    D = lbfgs.direction(G, places)
     slope = _dots(G, D)
     rising = ~(slope < 0)
     if rising.any():
         lbfgs.forget(rising)
-        D[rising] = -lbfgs.metric.solve(G, strengths)[rising]
+        D[rising] = -lbfgs.metric.solve(G, places)[rising]
         slope[rising] = _dots(G, D)[rising]
     new_V = V + D
     new_G = problem.gradients(new_V, models)

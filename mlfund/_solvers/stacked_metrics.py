@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from mlfund._solvers.metrics import factorise
-from mlfund._solvers.stacked_problem import StackedProblem
+from mlfund._solvers.stacked_problem import Places, StackedProblem
 from mlfund._solvers.stacked_products import probabilities
+from mlfund._solvers.stacked_rows import FoldedDesign
 
 # Beyond so many columns a dense inverse costs more than the passes it saves.
 DENSE_COLUMNS = 1500
@@ -23,6 +24,10 @@ INVERSE_ENTRIES = 2**25
 SMALLEST_SAMPLE = 2048
 SAMPLE_ENTRIES = 1_000_000
 DIAGONAL_ROWS = 16_384
+# Between the scales of a column in two folds, from which on it cannot be shared.
+MOST_UNLIKE = 2.0
+# Of a fold's mean, in deviations of the column.
+FURTHEST_SHIFT = 1.0
 
 
 class Sample:
@@ -81,8 +86,11 @@ class SharedMetric:
         within = max(INVERSE_ENTRIES // self.side**2, 1) if sample.dense else K
         self._n_hessians = min(n_hessians, within)
         # The penalties are these units times a strength.
-        units = problem.units.mean(axis=0)
+        units = np.median(problem.units, axis=0)
         self._units = np.tile(units, problem.k) if self.joint else units
+        self._ratio = _ratios(problem.units, units)
+        self._scaled = bool((self._ratio != 1.0).any())
+        self._shift = _shifts(problem.design) if problem.design.free else None
         self._l2 = problem.l2.mean(axis=1)
         self._of: list[Spectrum | Diagonal | None] = [None] * K
 
@@ -109,8 +117,25 @@ class SharedMetric:
         with ThreadPoolExecutor(self.problem.threads) as pool:
             return dict(zip(numbers, pool.map(function, numbers), strict=True))
 
-    def solve(self, G: NDArray, strengths: NDArray) -> NDArray:
-        """Return the inverse Hessians times gradients (m, k, p), models sorted by strength."""
+    @property
+    def alike(self) -> NDArray:
+        """Columns that all folds scale much alike, a mask (p,)."""
+        return self._ratio[-1] > 0
+
+    def solve(self, G: NDArray, places: Places) -> NDArray:
+        """Return the inverse Hessians times gradients (m, k, p)."""
+        if not self._scaled:
+            return self._solve(G, places.strength)
+        # In the columns that each fold centres and scales its own way, the folds look alike.
+        ratio = self._ratio[places.fold, None]
+        if self._shift is None:
+            return self._solve(G * ratio, places.strength) * ratio
+        shift = self._shift[places.fold, None]
+        Q = self._solve((G - G[..., -1:] * shift) * ratio, places.strength) * ratio
+        Q[..., -1] -= (Q * shift).sum(axis=2)
+        return Q
+
+    def _solve(self, G: NDArray, strengths: NDArray) -> NDArray:
         Q = np.empty_like(G)
         of = [self._of[c] for c in strengths.tolist()]
         starts = [i for i in range(len(of)) if i == 0 or of[i] is not of[i - 1]]
@@ -152,6 +177,27 @@ class SharedMetric:
             squared.data **= 2
             return squared.T @ h
         return np.einsum("ij,ij,i->j", rows, rows, h)
+
+
+def _ratios(units: NDArray, common: NDArray) -> NDArray:
+    """Return the median scale of each column over that of each fold, (F + 1, p).
+
+    The last row is for what folds have in common: 0 for columns that they scale otherwise.
+    """
+    ratio = np.sqrt(np.where(units > 0, common / np.where(units > 0, units, 1.0), 1.0))
+    alike = (ratio > 1 / MOST_UNLIKE).all(axis=0) & (ratio < MOST_UNLIKE).all(axis=0)
+    return np.vstack([ratio, alike])
+
+
+def _shifts(design: FoldedDesign) -> NDArray:
+    """Return the centre of each fold from the median one, (F + 1, p); the last row is zeros.
+
+    Where it is far off, a fold does not centre by the mean, and the centre tells nothing.
+    """
+    shift = np.zeros((design.F + 1, design.p))
+    off = design.mean - np.median(design.mean, axis=0)
+    shift[:-1, : design.d] = np.where(np.abs(off) < FURTHEST_SHIFT, off, 0.0)
+    return shift
 
 
 class Spectrum:

@@ -24,6 +24,8 @@ from mlfund._solvers.stacked_rows import FoldedDesign, Segment
 MOST_VECTORS = 5
 # Operations of one call, but at most so many calls for one segment of rows.
 PART_FLOP, MOST_PARTS = 1e8, 8
+# Operations of a pass from which on threads save more than they cost.
+THREADS_FLOP = 1e8
 # Bytes, and number, of the rows of a block.
 BLOCK_BYTES, BLOCK_ROWS = 3 << 17, 240
 
@@ -144,7 +146,8 @@ class CompiledPass:
 
     def _found(self, tasks: list[_Task]):
         """Yield the tasks, in order, with what was found; on several threads."""
-        if self.threads == 1 or len(tasks) == 1:
+        flop = sum(4.0 * (task.rows[1] - task.rows[0]) * task.W.size for task in tasks)
+        if self.threads == 1 or flop < THREADS_FLOP:
             yield from ((task, self._run(task)) for task in tasks)
             return
         with ThreadPoolExecutor(self.threads) as pool:

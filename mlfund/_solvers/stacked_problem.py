@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,13 @@ from mlfund._solvers import kernels
 from mlfund._solvers.stacked_pass import CompiledPass
 from mlfund._solvers.stacked_products import BlockedPass
 from mlfund._solvers.stacked_rows import FoldedDesign
+
+
+class Places(NamedTuple):
+    """Where models stand in a grid: numbers of their strengths, ascending, and folds, (m,)."""
+
+    strength: NDArray
+    fold: NDArray
 
 
 class StackedProblem:
@@ -44,6 +52,8 @@ class StackedProblem:
         Margins a row: 1 for two classes.
     fold, strength : ndarray of int of shape (K F,)
         f and c of each model; the models of one c stand together.
+    seen_as : ndarray of int of shape (K F,)
+        The folds as which the models are preconditioned; -1 is what folds have in common.
     units : ndarray of shape (F, p)
     penalty : ndarray of shape (K F, p)
         On 1/2 v_j^2: l2 times units.
@@ -71,6 +81,7 @@ class StackedProblem:
         self.threads = threads if self.compiled else 1
         K, F = l2.shape
         self.strength, self.fold = np.repeat(np.arange(K), F), np.tile(np.arange(F), K)
+        self.seen_as = self.fold
         self.units = np.zeros((F, design.p))
         self.units[:, : design.d] = design.spread**2
         if of_intercept is not None:
@@ -89,6 +100,10 @@ class StackedProblem:
     def _pass_in(self, dtype) -> CompiledPass | BlockedPass:
         rows = (self.design, self.code, self.n_classes, self.weights, dtype)
         return CompiledPass(*rows, self.threads) if self.compiled else BlockedPass(*rows)
+
+    def places(self, models: NDArray) -> Places:
+        """Return strengths and folds of some models, as the metric wants them."""
+        return Places(self.strength[models], self.seen_as[models])
 
     def gradients(self, V: NDArray, models: NDArray) -> NDArray:
         """Return the gradients of some models, (m, k, p); one pass over A.

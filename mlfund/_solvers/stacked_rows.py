@@ -223,7 +223,7 @@ class FoldedDesign:
         other.order = np.arange(len(rows))
         other.segments = [Segment(slice(0, len(rows)), np.zeros(1, dtype=int), None)]
         other.mean = self.mean.mean(axis=0, keepdims=True)
-        other.spread = np.sqrt(np.mean(self.spread**2, axis=0, keepdims=True))
+        other.spread = np.median(self.spread, axis=0, keepdims=True)
         other.shift, other.inverse = np.zeros(self.p), np.ones(self.p)
         other.tied, other._blocks = False, {rows.dtype: rows}
         return other

@@ -71,6 +71,7 @@ def _pilot(problem: StackedProblem, sample: Sample, metric: SharedMetric, tol: f
         problem.threads,
     )
     stack = Stack(np.zeros((K, problem.k, problem.design.p)))
+    pilot.seen_as = np.full(K, -1)
     steps, refresh_at = PILOT_STEPS["newton" if problem.k == 1 or metric.joint else "shared"]
     strengths = np.arange(K)
     loose = max(tol, 1e-5)

@@ -174,6 +174,24 @@ def test_given_scales_are_a_pipeline(k, intercept, ratio, scaler):
             np.testing.assert_allclose(raw, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("k", [2, 3])
+def test_columns_that_one_fold_scales_otherwise(k):
+    """A column that is constant in a fold has a scale there that no other fold has."""
+    X, code = data(240, 30, k=k)
+    rare = np.random.RandomState(0).permutation(240)[:12]
+    X = np.column_stack([X, np.zeros((240, 12))])
+    X[rare, 30 + np.arange(12)] = 1.0
+    trains = [train for train, _ in StratifiedKFold(4).split(X, code)]
+    found = fit(X, code, k, trains, standardise=True, tol=1e-6)
+    assert found.converged.all()
+    assert found.n_iter.max() <= 80
+    for f, train in enumerate(trains):
+        scaler = StandardScaler().fit(X[train])
+        np.testing.assert_array_equal(found.scale[f, 30:] == 1, scaler.var_[30:] == 0)
+        exact = reference(scaler.transform(X), code, train, CS[2])
+        np.testing.assert_allclose(found.W[f, 0, 2] * scaler.scale_, exact.coef_, atol=1e-4)
+
+
 def test_sparse_rows_take_scales_and_no_centre():
     X, code = data(200, 3)
     X[np.abs(X) < 0.5] = 0

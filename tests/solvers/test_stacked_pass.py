@@ -67,6 +67,7 @@ def test_rows_weighted_by_fold_and_rows_taken_many_times():
 
 def test_the_number_of_threads_changes_no_digit(monkeypatch):
     monkeypatch.setattr(stacked_pass, "PART_FLOP", 1e4)
+    monkeypatch.setattr(stacked_pass, "THREADS_FLOP", 0)
     design, code, weights, _ = draw(2000, 12, 2)
     one, two = (
         compare(design, code, 2, weights, np.float32, 30, np.random.default_rng(3), threads)
