@@ -182,14 +182,14 @@ def test_columns_that_one_fold_scales_otherwise(k):
     X = np.column_stack([X, np.zeros((240, 12))])
     X[rare, 30 + np.arange(12)] = 1.0
     trains = [train for train, _ in StratifiedKFold(4).split(X, code)]
-    found = fit(X, code, k, trains, standardise=True, tol=1e-6)
+    found = fit(X, code, k, trains, standardise=True, Cs=[0.1, 1.0], tol=1e-5)
     assert found.converged.all()
-    assert found.n_iter.max() <= 80
+    assert found.n_iter.max() <= 60
     for f, train in enumerate(trains):
         scaler = StandardScaler().fit(X[train])
         np.testing.assert_array_equal(found.scale[f, 30:] == 1, scaler.var_[30:] == 0)
-        exact = reference(scaler.transform(X), code, train, CS[2])
-        np.testing.assert_allclose(found.W[f, 0, 2] * scaler.scale_, exact.coef_, atol=1e-4)
+        exact = reference(scaler.transform(X), code, train, 1.0)
+        np.testing.assert_allclose(found.W[f, 0, 1] * scaler.scale_, exact.coef_, atol=1e-3)
 
 
 def test_sparse_rows_take_scales_and_no_centre():
