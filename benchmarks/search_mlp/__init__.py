@@ -4,7 +4,8 @@
 epochs, float32, equal initial weights and row orders. The bare loops, in torch and in numpy,
 are the least that a stacked training consists of; mlfund's sequential fits stand against them
 in one process and in two. The test accuracies of all candidates and folds are computed here
-from the weights that each competitor returns.
+from the weights that each competitor returns. Then `BatchedGridSearchCV` races GridSearchCV over
+the same estimator and over skorch, both in two processes, and the bare loop.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from benchmarks._harness import interleave, summarise, table
 from benchmarks.search_mlp.library import one_by_one
 from benchmarks.search_mlp.problems import PROBLEMS, QUICK, Problem, Search, make
+from benchmarks.search_mlp.race import run_race, verdicts
 
 REPEATS = 3
 # Members of a slab of the bare loop, the best of 16, 20, 40 and 80 for these nets.
@@ -45,10 +47,13 @@ def run(quick: bool = False) -> dict[str, Any]:
     """Time all competitors in turn on each search; return seconds, ratios and accuracies."""
     repeats = 1 if quick else REPEATS
     problems = QUICK if quick else PROBLEMS
-    return {"repeats": repeats, "searches": [_one(problem, repeats) for problem in problems]}
+    searches = [
+        _one(problem, repeats, first=problem is problems[0] and not quick) for problem in problems
+    ]
+    return {"repeats": repeats, "searches": searches}
 
 
-def _one(problem: Problem, repeats: int) -> dict[str, Any]:
+def _one(problem: Problem, repeats: int, *, first: bool) -> dict[str, Any]:
     search = make(problem)
     weights: dict[str, Any] = {}
 
@@ -70,13 +75,24 @@ def _one(problem: Problem, repeats: int) -> dict[str, Any]:
         }
         for row in summarise(seconds, REFERENCE)
     ]
+    raced = run_race(search, _bare_accuracies, repeats, with_skorch=first)
     return {
         "net": problem.name,
         "n_rows": problem.n_rows,
         "n_epochs": problem.n_epochs,
         "table": rows,
         "seconds": seconds,
+        "race": raced,
+        "lines": verdicts(raced, first=first),
     }
+
+
+def _bare_accuracies(search: Search) -> np.ndarray:
+    """Return the mean test accuracy of each candidate by the bare loop in two threads."""
+    from benchmarks.search_mlp import bare_torch
+
+    weights = bare_torch.train(search, SLABS.get(search.problem.name, 80), 2)
+    return _accuracies(search, weights).reshape(len(search.folds), -1).mean(axis=0)
 
 
 def _accuracies(search: Search, weights: list[list[np.ndarray]]) -> np.ndarray:
@@ -95,6 +111,7 @@ def report(result: dict[str, Any]) -> str:
     return "\n\n".join(
         f"Net {one['net']}: {one['n_rows']} rows, 16 candidates x 5 folds, {one['n_epochs']} "
         f"epochs (speed-ups over two processes: medians over {result['repeats']} rounds; "
-        f"microseconds for a step of one model)\n\n{table(one['table'])}"
+        f"microseconds for a step of one model)\n\n{table(one['table'])}\n\n"
+        f"Through scikit-learn's interface:\n\n{table(one['race'])}\n\n" + "\n".join(one["lines"])
         for one in result["searches"]
     )
