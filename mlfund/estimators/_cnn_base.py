@@ -52,7 +52,10 @@ class BaseCNN(BuiltModule):
         ),
         "mean and spread of pixels and the statistics of batch normalisation count rows, not "
         "their weights",
-    )
+    ) | {
+        "check_class_weight_classifiers": "the steps of AdamW do not shrink with the gradient, so "
+        "that in 1000 epochs rows of a ten millionth of the weight are fitted too"
+    }
     # Bytes stay bytes until they are in a batch.
     _input_dtypes: Any = (np.float32, np.float64, np.uint8)
 

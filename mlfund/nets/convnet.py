@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mlfund.augmentation import Augmentation, Rows
-from mlfund.initializers import get_initializer
+from mlfund.initializers import Initializer, get_initializer
 from mlfund.nets.activations import get_activation
 from mlfund.nets.layers import Dense, Layer, build
 
@@ -92,7 +92,7 @@ class ConvNet(nn.Module):
         pixels: ReadPixels,
         n_outputs: int,
         *,
-        initializer: object = None,
+        initializer: str | Initializer | Callable[..., object] | None = None,
         activation: str = "relu",
         output_scale: float = 1.0,
     ) -> None:
@@ -108,7 +108,9 @@ class ConvNet(nn.Module):
         if initializer is not None:
             self._initialise(initializer, activation)
 
-    def _initialise(self, initializer: object, activation: str) -> None:
+    def _initialise(
+        self, initializer: str | Initializer | Callable[..., object], activation: str
+    ) -> None:
         entry, function = get_initializer(initializer), get_activation(activation)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
