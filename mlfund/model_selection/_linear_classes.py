@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -58,8 +59,7 @@ def parts_of_equal_classes(checked: CheckedRows, class_weight: Any) -> Iterator[
         If the fit of a split raises, warns or has no optimum.
     """
     classes, code = np.unique(checked.y, return_inverse=True)
-    member = np.eye(len(classes))[code]
-    present = checked.times @ member > 0
+    present = _class_sums(checked.times, code, len(classes), None) > 0
     n_classes = present.sum(axis=1)
     if n_classes.min() < 2:
         raise UnstackableError("the training rows of a split are of one class")
@@ -82,8 +82,7 @@ def parts_of_equal_classes(checked: CheckedRows, class_weight: Any) -> Iterator[
 
 def _weighted(folded: FoldedRows, classes: NDArray, class_weight: Any) -> FoldedRows:
     """Return the rows with the weights of the classes, each fold's own where they balance."""
-    of_rows = np.ones(len(folded.code)) if folded.weights is None else folded.weights
-    sums = folded.times @ (np.eye(folded.n_classes)[folded.code] * of_rows[:, None])
+    sums = _class_sums(folded.times, folded.code, folded.n_classes, folded.weights)
     of_class = np.ones(len(classes))
     if isinstance(class_weight, dict):
         of_class = quietly(lambda: compute_class_weight(class_weight, classes=classes, y=classes))
@@ -94,4 +93,12 @@ def _weighted(folded: FoldedRows, classes: NDArray, class_weight: Any) -> Folded
         return dataclasses.replace(folded, times=folded.times * balanced[:, folded.code])
     if class_weight is None:
         return folded
+    of_rows = 1.0 if folded.weights is None else folded.weights
     return dataclasses.replace(folded, weights=of_rows * of_class[folded.code])
+
+
+def _class_sums(times: NDArray, code: NDArray, k: int, weights: NDArray | None) -> NDArray:
+    """Return the sum of the weights of each class in each fold, (F, k)."""
+    weights = np.ones(len(code)) if weights is None else weights
+    # Sparse: with thousands of classes an indicator matrix would be larger than X.
+    return times @ sp.csr_array((weights, code, np.arange(len(code) + 1)), shape=(len(code), k))
