@@ -62,6 +62,15 @@ def fold_moments(
     return np.zeros_like(mean) if sp.issparse(X) else centre + scale * mean, deviation
 
 
+def moments_of(X: NDArray, rows: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the mean of some rows and the sums of squares about it, (d,) each, in one pass."""
+    # Sums are taken about the mean of some of the rows: what the squares lose to rounding is
+    # at most the part of the rows that these are.
+    centre = X[rows[:: -(-len(rows) // BLOCK_ROWS)]].mean(axis=0, dtype=np.float64)
+    first, second = _sums(X, rows, centre)
+    return centre + first / len(rows), np.maximum(second - first**2 / len(rows), 0.0)
+
+
 def _sums(X, rows: NDArray, centre: NDArray) -> NDArray:
     """Return the sums of x - centre and of its squares over some rows, (2, d)."""
     if not kernels.takes_dense(X):

@@ -20,6 +20,8 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import _check_method_params
 
+from mlfund._solvers.kernels import takes_dense
+from mlfund._solvers.stacked_moments import moments_of
 from mlfund.model_selection._contract import Affine
 from mlfund.model_selection._prefix_partition import partitions
 
@@ -155,6 +157,8 @@ def _standard_of_parts(scaler: Any, X: Any, parts: Parts, trains_on: NDArray) ->
 
 def _dense_moments(X: Any, rows: NDArray[np.intp]) -> Columns:
     """Return the mean and the sum of squared deviations from it, (d,) each."""
+    if takes_dense(X):
+        return moments_of(X, rows.astype(np.int64, copy=False))
     n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])
     step = max(BLOCK_ENTRIES // X.shape[1], 1)
     for start in range(0, len(rows), step):

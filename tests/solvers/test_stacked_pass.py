@@ -5,7 +5,7 @@ import pytest
 
 from mlfund._solvers import kernels, stacked_pass
 from mlfund._solvers.stacked_data import training_times
-from mlfund._solvers.stacked_moments import fold_moments
+from mlfund._solvers.stacked_moments import fold_moments, moments_of
 from mlfund._solvers.stacked_pass import CompiledPass, Layout
 from mlfund._solvers.stacked_products import BlockedPass
 from mlfund._solvers.stacked_rows import FoldedDesign
@@ -96,3 +96,15 @@ def test_moments_of_folds(stored, monkeypatch):
             np.testing.assert_allclose(mean[f], exact, rtol=1e-11)
             spread = np.sqrt(np.average((X - exact) ** 2, axis=0, weights=often))
             np.testing.assert_allclose(deviation[f], spread, rtol=1e-10)
+
+
+def test_moments_of_rows_keep_their_digits_far_from_zero():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((5000, 4)) * [1, 1e-3, 1e3, 0] + [1e4, 7, 0, 0.1]
+    rows = rng.permutation(5000)[:4321]
+    mean, squares = moments_of(X, rows)
+    part = X[rows].astype(np.longdouble)
+    np.testing.assert_allclose(mean, part.mean(axis=0).astype(float), rtol=1e-14)
+    exact = ((part - part.mean(axis=0)) ** 2).sum(axis=0).astype(float)
+    np.testing.assert_allclose(squares[:3], exact[:3], rtol=1e-9)
+    assert squares[3] < 1e-25
