@@ -32,14 +32,16 @@ class _OfSklearn:
 
     searched: Any
 
-    def _run_search(self, evaluate_candidates: Callable[..., Any], **context: Any) -> None:
+    def _run_search(
+        self, evaluate_candidates: Callable[..., Any], *, callback_ctx: Any = None
+    ) -> None:
         def checked(candidates: Iterable[Mapping[str, Any]], **more: Any) -> Any:
             given = list(candidates)
             self.candidates = [candidate(self.searched, params) for params in given]
             self._check()
             return evaluate_candidates(given, **more)
 
-        super()._run_search(checked, **context)  # type: ignore[misc]
+        super()._run_search(checked, callback_ctx=callback_ctx)  # type: ignore[misc]
 
     def _check(self) -> None:
         """Raise `NotEquivalentError` for the first candidate that mlfund fits otherwise."""
