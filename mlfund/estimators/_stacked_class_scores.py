@@ -111,13 +111,15 @@ def log_loss(said: ClassifierResponses, *, labels: Any = None) -> Scores:
     if labels is None and not said.all_present:
         return None
     if len(said.classes) == 2:
-        positive = proba[..., 1]
-        own = np.where(said.code == 1, positive, 1 - positive)
+        # p or 1 - p
+        own = proba[..., 1] - (said.code == 0)
+        np.abs(own, out=own)
     else:
         own = np.take_along_axis(proba, said.code[None, :, None], axis=2)[..., 0]
-    eps = np.finfo(proba.dtype).eps
-    scores = -said.average(np.log(np.clip(own, eps, 1 - eps)))
-    return np.where(_proper(proba), scores, np.nan)
+    proper, eps = _proper(proba), np.finfo(proba.dtype).eps
+    np.clip(own, eps, 1 - eps, out=own)
+    scores = -said.average(np.log(own, out=own))
+    return np.where(proper, scores, np.nan)
 
 
 def brier(said: ClassifierResponses) -> Scores:
@@ -190,12 +192,27 @@ def _areas(said: ClassifierResponses, scores: NDArray | None, member: NDArray, a
     if not (inside.sum() > 0 and outside.sum() > 0):
         return None
     found = np.full(len(scores), np.nan)
+    members, others = np.flatnonzero(member), np.flatnonzero(~member)
     for model in np.flatnonzero(np.isfinite(scores).all(axis=1)):
-        order = np.argsort(-scores[model], kind="stable")
+        if said.weights is None and area is _roc_area:
+            found[model] = _share_of_pairs(scores[model, members], scores[model, others])
+            continue
+        order = np.argsort(-scores[model])
         falling = scores[model, order]
         last = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(order) - 1)
         found[model] = area(inside[order].cumsum()[last], outside[order].cumsum()[last])
     return found
+
+
+def _share_of_pairs(inside: NDArray, outside: NDArray) -> float:
+    """Return the area under the ROC curve as the share of pairs in the right order.
+
+    Two sorts of values take a third of the time of one that keeps track of the rows.
+    """
+    inside, outside = np.sort(inside), np.sort(outside)
+    below = np.searchsorted(outside, inside, side="left").sum()
+    not_above = np.searchsorted(outside, inside, side="right").sum()
+    return float((below + not_above) / (2 * len(inside) * len(outside)))
 
 
 def _roc_area(inside: NDArray, outside: NDArray) -> float:

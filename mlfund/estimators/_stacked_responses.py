@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
 
 
 def class_numbers(raw: NDArray[Any], *, multilabel: bool = False) -> NDArray[np.intp]:
@@ -28,13 +27,24 @@ def class_numbers(raw: NDArray[Any], *, multilabel: bool = False) -> NDArray[np.
 def probabilities(raw: NDArray[Any], *, multilabel: bool = False) -> NDArray[Any]:
     """Return probabilities of the classes, (m, r, n_classes), from raw scores (m, r, k)."""
     if multilabel:
-        return expit(raw)
+        return _logistic(raw)
     if raw.shape[-1] > 1:
-        return softmax(raw, axis=-1)
+        proba = raw - raw.max(axis=-1, keepdims=True)
+        np.exp(proba, out=proba)
+        proba /= proba.sum(axis=-1, keepdims=True)
+        return proba
     proba = np.empty((*raw.shape[:-1], 2), dtype=raw.dtype)
-    expit(raw[..., 0], out=proba[..., 1])
+    proba[..., 1:] = _logistic(raw)
     np.subtract(1, proba[..., 1], out=proba[..., 0])
     return proba
+
+
+def _logistic(raw: NDArray[Any]) -> NDArray[Any]:
+    """Return the logistic function; scipy's takes three times as long for the last digit."""
+    with np.errstate(over="ignore"):
+        powers = np.exp(-raw)
+    powers += 1
+    return np.divide(1, powers, out=powers)
 
 
 @dataclass

@@ -28,8 +28,9 @@ from mlfund.model_selection._contract import TrainedModels
 from mlfund.model_selection._prefix import PreparedRows
 from mlfund.model_selection._scoring_view import METHODS, ModelView
 
-# Raw scores of so many models are held at once.
-BLOCK_BYTES = 16 << 20
+# Raw scores of so many models are computed at once, and of so many they are scored: what
+# metrics make of them stays in the cache.
+BLOCK_BYTES, SCORED_BYTES = 16 << 20, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,12 @@ def _params_by_name(scorer: Any, params: Mapping[str, Any]) -> dict[str, dict[st
     }
 
 
+def _blocks(n: int, step: int) -> Iterator[slice]:
+    """Yield slices of at most `step` that cover range(n)."""
+    for first in range(0, n, step):
+        yield slice(first, min(first + step, n))
+
+
 class _Scoring:
     """Scores of the models on some rows, by all scorers."""
 
@@ -160,22 +167,21 @@ class _Scoring:
     def as_results(self, *, single: bool) -> list[Any]:
         """Return a dict of scores for each model, or one score; None for failed models."""
         results: list[Any] = [None] * len(self.models.candidates)
-        step = self._models_at_once()
-        for first in range(0, len(results), step):
-            block = slice(first, min(first + step, len(results)))
+        for block in _blocks(len(results), self._models_within(BLOCK_BYTES)):
             raw = self.models.raw(self.scored.model_rows, block)
-            for model, scores in self._score_block(raw, block):
-                results[model] = scores["score"] if single else scores
+            for part in _blocks(len(raw), self._models_within(SCORED_BYTES)):
+                for model, scores in self._score_part(raw[part], block.start + part.start):
+                    results[model] = scores["score"] if single else scores
         return results
 
-    def _models_at_once(self) -> int:
-        """Return for how many models the raw scores fit into a block."""
+    def _models_within(self, n_bytes: int) -> int:
+        """Return the raw scores of how many models fit into memory of a size, at least 1."""
         classes, y = self.models.classes, np.asarray(self.y)
         width = y.size // max(len(y), 1) if classes is None else len(classes)
-        return max(1, BLOCK_BYTES // (8 * width * max(len(y), 1)))
+        return max(1, n_bytes // (8 * width * max(len(y), 1)))
 
-    def _score_block(self, raw: NDArray[Any], block: slice) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the numbers of the models of a block and their scores by scorer."""
+    def _score_part(self, raw: NDArray[Any], first: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the numbers of some models, from the first on, and their scores by scorer."""
         stacked: dict[str, NDArray[np.float64]] = {}
         responses: dict[Any, Responses | None] = {}
         for name, scorer in self.scorers.items():
@@ -186,7 +192,7 @@ class _Scoring:
             said = responses[id(weight)] if set(params) <= {"sample_weight"} else None
             scores = None if said is None else self._stacked(scorer, said)
             stacked[name] = np.full(len(raw), np.nan) if scores is None else scores
-        for offset, model in enumerate(range(block.start, block.stop)):
+        for offset, model in enumerate(range(first, first + len(raw))):
             if model in self.models.failures:
                 continue
             of_model: dict[str, Any] = {}

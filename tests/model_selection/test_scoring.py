@@ -199,7 +199,8 @@ def test_several_metrics():
 
 def test_models_are_scored_block_by_block(monkeypatch):
     models, rows, whole, fitted = stack(Y3)
-    monkeypatch.setattr(_scoring, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(_scoring, "BLOCK_BYTES", 16 * 60 * 3)  # two models
+    monkeypatch.setattr(_scoring, "SCORED_BYTES", 1)
     scorer = get_scorer("neg_log_loss")
     assert_equal_scores(scored(models, rows, whole, Y3, scorer), one_by_one(fitted, Y3, scorer))
 
