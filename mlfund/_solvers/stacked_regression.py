@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from mlfund._solvers.regression import (
@@ -112,7 +113,13 @@ def _solve_path(
     return [fits[number] for number in range(len(tasks))]
 
 
-def _row_products(X, y, weights, tasks: Sequence[RegressionTask], options: Options):
+def _row_products(
+    X: NDArray | sp.csr_array,
+    y: NDArray,
+    weights: NDArray,
+    tasks: Sequence[RegressionTask],
+    options: Options,
+) -> RowProducts | None:
     """Return the products of the rows where all tasks together repay them, else None."""
     m, d = X.shape
     ridges = sum(1 for task in tasks if task.l2 and not task.l1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -45,7 +46,7 @@ class RegressionRows:
 
     def of_folds(self, folds: slice) -> RegressionRows:
         """Return the same rows for some of the folds."""
-        affine = None if self.affine is None else tuple(part[folds] for part in self.affine)
+        affine = None if self.affine is None else (self.affine[0][folds], self.affine[1][folds])
         return dataclasses.replace(self, times=self.times[folds], affine=affine)
 
     def affine_of(self, fold: int) -> tuple[NDArray, NDArray] | None:
@@ -61,7 +62,8 @@ class RegressionRows:
         """Return scaled rows, targets (k, m) and weights with sum 1 that a fold trains on."""
         weights = self.weights_of(fold)
         index = np.flatnonzero(weights)
-        X, weights = self.X[index], weights[index]
+        X: Any = self.X[index]
+        weights = weights[index]
         affine = self.affine_of(fold)
         if affine is not None:
             centre, scale = affine
@@ -164,7 +166,7 @@ def _used(index: NDArray, weights: NDArray, folds: NDArray, times: NDArray) -> I
         yield _Part(index[used], weights[used], folds, times)
 
 
-def _units(X) -> NDArray:
+def _units(X: NDArray | sp.csr_array) -> NDArray:
     """Return the power of two at or below the largest size in each column.
 
     Dividing by a power of two rounds nothing, so that no row is seen in the sums of others.
@@ -191,7 +193,9 @@ def _blocks(part: _Part, d: int) -> Iterator[tuple[NDArray, NDArray]]:
         yield part.index[start : start + step], part.weights[start : start + step]
 
 
-def _centred_products(rows: RegressionRows, part: _Part, unit, mean, y_mean):
+def _centred_products(
+    rows: RegressionRows, part: _Part, unit: NDArray, mean: NDArray, y_mean: NDArray
+) -> tuple[NDArray, NDArray, NDArray]:
     """Return weighted sums of products about the means: of columns, with targets, of targets."""
     d, k = len(mean), len(y_mean)
     if sp.issparse(rows.X):
@@ -207,7 +211,9 @@ def _centred_products(rows: RegressionRows, part: _Part, unit, mean, y_mean):
     return H, right, y_square
 
 
-def _sparse_products(rows: RegressionRows, part: _Part, unit, mean, y_mean):
+def _sparse_products(
+    rows: RegressionRows, part: _Part, unit: NDArray, mean: NDArray, y_mean: NDArray
+) -> tuple[NDArray, NDArray, NDArray]:
     """Return the same for sparse X, whose zeros are not centred one by one."""
     X, weights = rows.X[part.index].multiply(1.0 / unit).tocsr(), part.weights
     y = rows.y[:, part.index].T - y_mean

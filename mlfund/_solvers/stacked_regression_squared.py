@@ -41,7 +41,14 @@ class FoldSystem:
         A weight of the penalised columns is this times one of the standardised.
     """
 
-    def __init__(self, moments: FoldMoments, fold: int, affine, *, intercept: bool):
+    def __init__(
+        self,
+        moments: FoldMoments,
+        fold: int,
+        affine: tuple[NDArray, NDArray] | None,
+        *,
+        intercept: bool,
+    ):
         unit, mean = moments.unit, moments.mean[fold]
         centre, scale = (0.0, 1.0) if affine is None else affine
         H, right = moments.H[fold], moments.right[fold]
@@ -120,7 +127,7 @@ class FoldSystem:
         """Return the mean squared errors of weights V, (k,)."""
         return self._square - np.sum(V * (2.0 * self._right - self._H @ V), axis=0)
 
-    def _fit(self, V, task: RegressionTask, name: str, gradient: float) -> RegressionFit:
+    def _fit(self, V: NDArray, task: RegressionTask, name: str, gradient: float) -> RegressionFit:
         W = V.T * self.units * self._y_spread[:, None]
         b = np.zeros(len(W))
         if self._means is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ class RowProducts:
     intercept : bool
     """
 
-    def __init__(self, X, y: NDArray, weights: NDArray, *, intercept: bool):
+    def __init__(self, X: Any, y: NDArray, weights: NDArray, *, intercept: bool):
         d = X.shape[1]
         self._roots = np.sqrt(weights)
         self._mean, self._y_mean = np.zeros(d), np.zeros(len(y))

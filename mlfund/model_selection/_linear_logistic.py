@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
@@ -94,7 +95,7 @@ def _validated(estimator: LogisticRegression, X: Any, y: Any) -> tuple[Any, Any]
 
 
 def _objective(estimator: LogisticRegression) -> Objective:
-    return recorded(lambda: check_arguments(estimator))[0]
+    return recorded(check_arguments, estimator)[0]
 
 
 def _train_piece(
@@ -131,7 +132,13 @@ def _train_piece(
         yield models
 
 
-def _stack(fit: GridFit, fold: int, piece: Piece, affine, checked: CheckedRows) -> Stack:
+def _stack(
+    fit: GridFit,
+    fold: int,
+    piece: Piece,
+    affine: tuple[NDArray, NDArray] | None,
+    checked: CheckedRows,
+) -> Stack:
     """Return the models of one fold in the columns that were penalised."""
     W, b = fit.W[fold, 0, piece.at], fit.b[fold, 0, piece.at]
     if affine is not None:
@@ -149,7 +156,7 @@ def _warnings(
     caught: list[warnings.WarningMessage] = []
     for position, (number, at) in enumerate(zip(piece.candidates, piece.at, strict=True)):
         estimator = models.estimators[number]
-        objective, of_arguments = recorded(lambda one=estimator: check_arguments(one))
+        objective, of_arguments = recorded(check_arguments, estimator)
         caught += of_arguments
         if fit.converged[fold, 0, at]:
             continue
@@ -162,5 +169,5 @@ def _warnings(
             float(fit.gradient[fold, 0, at]),
             separated=False,
         )
-        caught += recorded(lambda one=estimator, given=(stopped, objective): one._warn(*given))[1]
+        caught += recorded(estimator._warn, stopped, objective)[1]
     return caught

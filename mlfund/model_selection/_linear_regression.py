@@ -155,5 +155,5 @@ def _warnings(
     ended = [at for at, fit in enumerate(fits) if fit.status != "converged"]
     X = folded.training(split)[0] if ended else None
     for at in ended:
-        caught += recorded(lambda at=at: warn_of(estimators[at], fits[at], X, stacklevel=2))[1]
+        caught += recorded(warn_of, estimators[at], fits[at], X, stacklevel=2)[1]
     return caught

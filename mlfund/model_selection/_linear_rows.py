@@ -111,8 +111,10 @@ def quietly(check: Callable[[], T]) -> T:
             ) from (error)
 
 
-def recorded(act: Callable[[], T]) -> tuple[T, list[warnings.WarningMessage]]:
+def recorded(
+    act: Callable[..., T], *given: Any, **options: Any
+) -> tuple[T, list[warnings.WarningMessage]]:
     """Return what an action gives, and what it warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        return act(), caught
+        return act(*given, **options), caught
