@@ -31,3 +31,28 @@ def family_of(estimator: Any) -> Family | None:
     kind = type(estimator)
     module = FAMILIES.get(f"{kind.__module__}.{kind.__qualname__}")
     return None if module is None else importlib.import_module(module).FAMILY
+
+
+# scikit-learn's estimators, and the one of a family that takes their place.
+_DROP_INS = {
+    "LogisticRegression": "mlfund.LogisticRegression",
+    "MLPClassifier": "mlfund.MLPClassifier",
+    "MLPRegressor": "mlfund.MLPRegressor",
+}
+# Those that have other parameters.
+_RELATIVES = dict.fromkeys(
+    ("ElasticNet", "HuberRegressor", "Lasso", "LinearRegression", "PoissonRegressor", "Ridge"),
+    "mlfund.LinearRegressor",
+)
+
+
+def outside_reason(estimator: Any) -> str:
+    """Return why an estimator that is of no family is fitted by itself, and what is not."""
+    kind = type(estimator)
+    package = kind.__module__.partition(".")[0]
+    reason = f"{package}.{kind.__name__} is never stacked"
+    if package == "sklearn" and kind.__name__ in _DROP_INS:
+        return f"{reason}; {_DROP_INS[kind.__name__]} takes its place and is"
+    if package == "sklearn" and kind.__name__ in _RELATIVES:
+        return f"{reason}; {_RELATIVES[kind.__name__]} fits such models and is"
+    return reason

@@ -12,7 +12,7 @@ from sklearn.utils.validation import _num_samples
 
 from mlfund._check import stacklevel_outside
 from mlfund.model_selection._contract import Family, TrainedModels
-from mlfund.model_selection._families import UnstackableError, family_of
+from mlfund.model_selection._families import UnstackableError, family_of, outside_reason
 from mlfund.model_selection._prefix import (
     FailedRows,
     Prefix,
@@ -88,8 +88,7 @@ def train_stacks(
 def _refusal(task: SearchTask, estimator: Any, prefix: Prefix, family: Family | None) -> str | None:
     """Return why a candidate cannot be stacked on any rows."""
     if family is None:
-        kind = type(prefix.final)
-        return f"{kind.__module__.partition('.')[0]}.{kind.__name__} is never stacked"
+        return outside_reason(prefix.final)
     if prefix.refusal is not None:
         return prefix.refusal
     if task.y is None:

@@ -116,7 +116,10 @@ def test_whole_steps_may_be_candidates():
         ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], atol=1e-5
     )
     assert list(ours.cv_results_["batched"]) == [True] * 6 + [False]
-    assert ours.batched_reasons_ == {"sklearn.LogisticRegression is never stacked": 1}
+    assert ours.batched_reasons_ == {
+        "sklearn.LogisticRegression is never stacked; "
+        "mlfund.LogisticRegression takes its place and is": 1
+    }
 
 
 def test_sparse_rows():
