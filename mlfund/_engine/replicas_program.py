@@ -59,7 +59,7 @@ class Program:
         self.objective = StackedObjective(stack.objective, smoothing, groups, self.device)
         self.steps = StackedSteps(self.net, replicas)
         self.rates = StackedRates(self.courses, self.net.values.parts[0], self.rows.n_batches)
-        self.valid = ValidRows(stack, data, self.net, streams)
+        self.valid = ValidRows(stack, data, streams)
         keeps_best = any(replica.early_stopping for replica in replicas)
         self._best = [part.clone() for part in self.net.values.parts] if keeps_best else None
 

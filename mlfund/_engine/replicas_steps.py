@@ -5,8 +5,7 @@ Replicas are stepped in tiles that stay in the cache from the penalty to the new
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -62,20 +61,54 @@ def _momenta(replicas: Sequence[Replica], part: slice, like: Tensor) -> Tensor |
     return torch.tensor(momenta[part], dtype=torch.float64).to(like).unsqueeze(1)
 
 
-@dataclass
 class Tile:
-    """Some consecutive replicas of a stack."""
+    """Some consecutive replicas of a stack.
 
-    part: slice
-    numbers: Numbers
-    values: StackedArrays
-    gradients: StackedArrays
-    mover: Mover
+    Parameters
+    ----------
+    part : slice
+        Which.
+    numbers : Numbers
+        Of these replicas.
+    values, gradients : StackedArrays
+        Their parameters.
+    mover : Mover
+        Their optimizer.
+    """
 
-    @property
-    def alone(self) -> bool:
-        """Return whether it is one replica, whose numbers are floats."""
-        return self.part.stop - self.part.start == 1
+    def __init__(
+        self,
+        part: slice,
+        numbers: Numbers,
+        values: StackedArrays,
+        gradients: StackedArrays,
+        mover: Mover,
+    ) -> None:
+        self.part = part
+        self.numbers = numbers
+        self.values, self.gradients = values, gradients
+        self.mover = mover
+        # The numbers of one replica are floats, and its weights are vectors.
+        self.alone = part.stop - part.start == 1
+        self.vectors = [weights[0] for weights in values.weight_parts] if self.alone else []
+
+    def squares(self) -> Tensor:
+        """Return each replica's sum of squared weights, (R,)."""
+        if self.alone:
+            return _sum([vector.dot(vector) for vector in self.vectors]).view(1)
+        return _sum([_norms(weights, 2).square_() for weights in self.values.weight_parts])
+
+    def absolutes(self) -> Tensor:
+        """Return each replica's sum of absolute weights, (R,)."""
+        return _sum([_norms(weights, 1) for weights in self.values.weight_parts])
+
+
+def _norms(weights: Tensor, order: int) -> Tensor:
+    return torch.linalg.vector_norm(weights, order, dim=1)
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
+    return sum(terms[1:], start=terms[0])
 
 
 class StackedSteps:
@@ -162,16 +195,16 @@ class StackedSteps:
             of_tile = rates.on_host[part.start] if tile.alone else rates.column[part]
             total = totals[part] if isinstance(totals, Tensor) else totals
             if self._l2 is not None:
-                squares.append(_sums(tile, _squares))
+                squares.append(tile.squares())
             if self._l1 is not None:
-                absolutes.append(_sums(tile, _absolutes))
+                absolutes.append(tile.absolutes())
             _step(tile, of_tile, total)
         terms = []
         if self._l2 is not None:
             terms.append(torch.cat(squares).mul_(self._l2))
         if self._l1 is not None:
             terms.append(torch.cat(absolutes).mul_(self._l1))
-        return sum(terms[1:], start=terms[0]) if terms else None
+        return _sum(terms) if terms else None
 
 
 def _step(tile: Tile, rates: Factor, total: Factor) -> None:
@@ -203,22 +236,6 @@ def _penalise(tile: Tile, l2: Factor | None, l1: Factor | None) -> None:
             add_scaled(gradient, weights, l2)
         if l1 is not None:
             add_scaled(gradient, torch.sign(weights), l1)
-
-
-def _sums(tile: Tile, of_part: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return what `of_part` makes of each replica's weights, summed over layers, (R,)."""
-    sums = [of_part(weights) for weights in tile.values.weight_parts]
-    return sum(sums[1:], start=sums[0])
-
-
-def _squares(weights: Tensor) -> Tensor:
-    if len(weights) == 1:
-        return weights[0].dot(weights[0]).view(1)
-    return torch.linalg.vector_norm(weights, dim=1).square_()
-
-
-def _absolutes(weights: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(weights, 1, dim=1)
 
 
 def _clip(tile: Tile) -> None:

@@ -28,15 +28,11 @@ class ValidRows:
         With the objective and the score.
     data : DeviceRows
         All rows.
-    net : StackedMLP
-        The replicas.
     streams : sequence of Stream
-        Of its groups.
+        Of the groups of the net.
     """
 
-    def __init__(
-        self, stack: Stack, data: DeviceRows, net: StackedMLP, streams: Sequence[Stream]
-    ) -> None:
+    def __init__(self, stack: Stack, data: DeviceRows, streams: Sequence[Stream]) -> None:
         self.loss = stack.objective.loss
         self.score = stack.score
         self.data = data

@@ -36,6 +36,8 @@ class StackedArrays:
         Views.
     biases : list of Tensor, each (R, units)
         Views.
+    weight_parts : list of Tensor
+        `parts` without the biases.
     """
 
     def __init__(self, sizes: Sequence[int], parts: Sequence[Tensor]) -> None:
@@ -45,12 +47,8 @@ class StackedArrays:
         self.weights = [
             part.view(-1, *shape) for part, shape in zip(self.parts, shapes, strict=False)
         ]
+        self.weight_parts = self.parts[:-1]
         self.biases = list(self.parts[-1].split(self.sizes[1:], dim=1))
-
-    @property
-    def weight_parts(self) -> list[Tensor]:
-        """Return `parts` without the biases."""
-        return self.parts[:-1]
 
     def of(self, part: slice) -> StackedArrays:
         """Return views of some consecutive replicas."""
