@@ -20,7 +20,6 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import _check_method_params
 
-from mlfund._solvers.kernels import takes_dense
 from mlfund._solvers.stacked_moments import moments_of
 from mlfund.model_selection._contract import Affine
 from mlfund.model_selection._prefix_partition import partitions
@@ -30,7 +29,7 @@ Columns = tuple[NDArray, NDArray]
 Parts = Sequence[NDArray[np.intp]]
 
 SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
-# Rows that are centred at once: their float64 copy stays in the cache.
+# Rows that are looked at at once: they stay in the cache.
 BLOCK_ENTRIES = 2**16
 # Columns that a scaler is fitted on at once, of copied training rows.
 COPIED_ENTRIES = 2**22
@@ -138,7 +137,7 @@ def _read(scaler: Any) -> Columns:
 def _standard_of_parts(scaler: Any, X: Any, parts: Parts, trains_on: NDArray) -> Columns:
     """Return mean and standard deviation of each split, (splits, d) each."""
     counts = np.array([len(rows) for rows in parts], dtype=np.float64)
-    of_parts = _sparse_moments if sp.issparse(X) else _dense_moments
+    of_parts = _sparse_moments if sp.issparse(X) else moments_of
     means, squares = map(np.stack, zip(*(of_parts(X, rows) for rows in parts), strict=True))
     centre = np.zeros((len(trains_on), X.shape[1]))
     scale = np.ones_like(centre)
@@ -153,28 +152,6 @@ def _standard_of_parts(scaler: Any, X: Any, parts: Parts, trains_on: NDArray) ->
             constant = _is_constant_feature(variance, mean, n)
             scale[split] = _handle_zeros_in_scale(np.sqrt(variance), constant_mask=constant)
     return centre, scale
-
-
-def _dense_moments(X: Any, rows: NDArray[np.intp]) -> Columns:
-    """Return the mean and the sum of squared deviations from it, (d,) each."""
-    if takes_dense(X):
-        return moments_of(X, rows.astype(np.int64, copy=False))
-    n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])
-    step = max(BLOCK_ENTRIES // X.shape[1], 1)
-    for start in range(0, len(rows), step):
-        block = X[rows[start : start + step]].astype(np.float64)
-        m = len(block)
-        of_block = np.ones(m) @ block / m
-        block -= of_block
-        # What rounding left of the sum corrects the mean.
-        left = np.ones(m) @ block / m
-        np.multiply(block, block, out=block)
-        squares += np.ones(m) @ block - m * left**2
-        change = of_block + left - mean
-        n += m
-        mean += change * (m / n)
-        squares += change**2 * (m * (n - m) / n)
-    return mean, np.maximum(squares, 0.0)
 
 
 def _sparse_moments(X: Any, rows: NDArray[np.intp]) -> Columns:
