@@ -156,6 +156,40 @@ static TARGET void NAME(stacked_softmax)(int64_t k, int64_t apart, int64_t rows,
     }
 }
 
+/* The same for `models` models whose classes stand side by side: output model * k + c. */
+static TARGET void NAME(crowded_softmax)(int64_t k, int64_t models, int64_t rows,
+                                         int64_t rows_all, int64_t width,
+                                         const int64_t *order, const int64_t *code,
+                                         const REAL *weights, REAL *z, REAL *outputs) {
+    int64_t padded = (models * k + LANES - 1) / LANES * LANES;
+    for (int64_t i = 0; i < rows; i++) {
+        REAL weight = weights ? weights[order[i]] : 1;
+        for (int64_t o = 0; o < padded; o += width) {
+            int64_t part = padded - o < width ? padded - o : width;
+            memcpy(outputs + o, z + (o / width * rows_all + i) * width, part * sizeof(REAL));
+        }
+        for (int64_t m = 0; m < models; m++) {
+            REAL *own = outputs + m * k, largest = own[0];
+            for (int64_t c = 1; c < k; c++) largest = own[c] > largest ? own[c] : largest;
+            for (int64_t c = 0; c < k; c++) own[c] -= largest;
+        }
+        for (int64_t o = 0; o < padded; o += LANES) {
+            *(VECTOR *)(outputs + o) = NAME(vector_exp)(*(VECTOR *)(outputs + o));
+        }
+        for (int64_t m = 0; m < models; m++) {
+            REAL *own = outputs + m * k, total = 0;
+            for (int64_t c = 0; c < k; c++) total += own[c];
+            total = weight / total;
+            for (int64_t c = 0; c < k; c++) own[c] *= total;
+            own[code[order[i]]] -= weight;
+        }
+        for (int64_t o = 0; o < padded; o += width) {
+            int64_t part = padded - o < width ? padded - o : width;
+            memcpy(z + (o / width * rows_all + i) * width, outputs + o, part * sizeof(REAL));
+        }
+    }
+}
+
 /* A centred, scaled row; two loops, for gcc to make vectors of each. */
 INLINE TARGET void NAME(from_float)(int64_t d, const float *restrict x,
                                     const double *restrict centre,
@@ -204,16 +238,18 @@ EXPORT TARGET void NAME(folded_sums)(int64_t start, int64_t stop, const int64_t 
  *
  * X (n, d) holds values of `bytes` bytes; a row is (x - centre) * inverse, then a one where
  * `constant`. The models fill `apart` vectors; those of class c begin at vector c * apart.
+ * Where that would leave many lanes empty, `apart` is 0, and class c of a model is output
+ * model * k + c of all `models`.
  * W (panels, p, vectors) and G (panels, stride, vectors) hold `vectors` vectors side by side,
  * with p = d + constant; stride is p rounded up, and at_once a multiple, of the tile's rows.
  * Two classes: `sign` (n) holds -1 or 1; else `code` (n) holds the class. `weights` (n) may
- * be NULL. `work` holds at_once * (stride + panels * vectors * LANES) values.
+ * be NULL. `work` holds (at_once + 1) * (stride + panels * vectors * LANES) values.
  */
 EXPORT TARGET void NAME(stacked_pass)(int64_t start, int64_t stop, const int64_t *order,
                                       int64_t d, int64_t constant, int64_t stride,
                                       const void *X, int64_t bytes, const double *centre,
-                                      const double *inverse, int64_t k, int64_t apart,
-                                      int64_t panels, int64_t vectors, const REAL *W,
+                                      const double *inverse, int64_t k, int64_t models,
+                                      int64_t apart, int64_t panels, int64_t vectors, const REAL *W,
                                       const REAL *sign, const int64_t *code,
                                       const REAL *weights, double *G, int64_t at_once,
                                       REAL *work) {
@@ -231,7 +267,10 @@ EXPORT TARGET void NAME(stacked_pass)(int64_t start, int64_t stop, const int64_t
                 NAME(stacked_logistic)(rows, width, order + i, sign, weights, of_z);
             }
         }
-        if (!sign) {
+        if (!sign && !apart) {
+            NAME(crowded_softmax)(k, models, rows, at_once, width, order + i, code, weights, z,
+                                  z + at_once * panels * width);
+        } else if (!sign) {
             NAME(stacked_softmax)(k, apart, rows, at_once, vectors, order + i, code, weights, z);
         }
         for (int64_t q = 0; q < panels; q++) {

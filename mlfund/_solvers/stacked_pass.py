@@ -26,6 +26,8 @@ MOST_VECTORS = 5
 PART_FLOP, MOST_PARTS = 1e8, 8
 # Operations of a pass from which on threads save more than they cost.
 THREADS_FLOP = 1e8
+# With so many times the vectors that the outputs need, they are crowded together.
+CROWDED = 1.25
 # Bytes, and number, of the rows of a block.
 BLOCK_BYTES, BLOCK_ROWS = 3 << 17, 240
 
@@ -39,8 +41,9 @@ class Layout:
     register : int
         Bytes of a vector.
     lanes, apart, vectors, panels, stride, block : int
-        Values of a vector; vectors of an output; vectors side by side and how often; columns
-        and rows of a block, as whole tiles.
+        Values of a vector; vectors of an output, or 0 where the outputs of a model stand side
+        by side; vectors side by side and how often; columns and rows of a block, as whole
+        tiles.
     """
 
     m: int
@@ -58,29 +61,40 @@ class Layout:
     def of(m: int, k: int, p: int, itemsize: int) -> Layout:
         """Return the layout that leaves the fewest values empty."""
         register = kernels.register_bytes()
-        while register > 16 and m * itemsize <= register // 2:
+        while register > 16 and m * k * itemsize <= register // 2:
             register //= 2
         lanes = register // itemsize
         apart = -(-m // lanes)
-        side = range(min(k * apart, 3), MOST_VECTORS + 1)
-        vectors = min(side, key=lambda v: (-(-k * apart // v) * v, -v))
+        needed = -(-m * k // lanes)
+        if k > 1 and k * apart > CROWDED * needed:
+            apart, filled = 0, needed
+        else:
+            filled = k * apart
+        side = range(min(filled, 3), MOST_VECTORS + 1)
+        vectors = min(side, key=lambda v: (-(-filled // v) * v, -v))
         tile = int(kernels.call("stacked_tile", ctypes.c_int64, register, vectors))
         stride = -(-p // tile) * tile
         block = max(min(BLOCK_BYTES // (stride * itemsize), BLOCK_ROWS) // tile, 1) * tile
-        panels = -(-k * apart // vectors)
+        panels = -(-filled // vectors)
         return Layout(m, k, p, register, lanes, apart, vectors, panels, stride, block)
 
     def packed(self, W: NDArray) -> NDArray:
         """Return weights (m, k, p) as (panels, p, values side by side)."""
         wide = np.zeros((self.panels * self.vectors * self.lanes, self.p), W.dtype)
-        of_output = wide[: self.k * self.apart * self.lanes].reshape(self.k, -1, self.p)
-        of_output[:, : self.m] = W.transpose(1, 0, 2)
+        if self.apart:
+            of_output = wide[: self.k * self.apart * self.lanes].reshape(self.k, -1, self.p)
+            of_output[:, : self.m] = W.transpose(1, 0, 2)
+        else:
+            wide[: self.m * self.k] = W.reshape(-1, self.p)
         wide = wide.reshape(self.panels, -1, self.p)
         return np.ascontiguousarray(wide.transpose(0, 2, 1))
 
     def unpacked(self, G: NDArray) -> NDArray:
         """Return gradients (panels, stride, values side by side) as (m, k, p)."""
-        wide = G.transpose(0, 2, 1).reshape(-1, self.stride)[: self.k * self.apart * self.lanes]
+        wide = G.transpose(0, 2, 1).reshape(-1, self.stride)
+        if not self.apart:
+            return wide[: self.m * self.k, : self.p].reshape(self.m, self.k, self.p)
+        wide = wide[: self.k * self.apart * self.lanes]
         return wide.reshape(self.k, -1, self.stride)[:, : self.m, : self.p].transpose(1, 0, 2)
 
 
@@ -174,7 +188,7 @@ class CompiledPass:
         design, layout, real = self.design, task.layout, self.dtype
         (n, d), values = design.X.shape, layout.vectors * layout.lanes
         G = np.zeros((layout.panels, layout.stride, values))
-        work = np.empty(layout.block * (layout.stride + layout.panels * values), real)
+        work = np.empty((layout.block + 1) * (layout.stride + layout.panels * values), real)
         address = kernels.address
         kernels.call(
             f"stacked_pass_{TYPES[real]}_{layout.register}",
@@ -189,6 +203,7 @@ class CompiledPass:
             address(design.shift, (d,)),
             address(design.inverse, (d,)),
             layout.k,
+            layout.m,
             layout.apart,
             layout.panels,
             layout.vectors,
