@@ -84,33 +84,60 @@ def replicas_of(stack, settings, hidden=(5,)):
     return made
 
 
-def alone(stack, replica, number):
-    """Train one replica with an engine of its own."""
+def alone(stack, replica):
+    """Train one replica with an engine of its own; return engine, module and guard."""
     stream = stack.streams[replica.stream]
     seen = stack.X if stream.affine is None else (stack.X - stream.affine[0]) / stream.affine[1]
     rows = DeviceRows(seen[stream.rows], stack.y[stream.rows], stream.weight)
-    valid = score = None
+    valid = None
     if stream.valid is not None:
         valid = DeviceRows(seen[stream.valid], stack.y[stream.valid], stream.valid_weight)
-
-        def score(raw, held):
-            return float(stack.score(raw[None], held.y, held.weight)[0])
-
     module = MLP(replica.coefs, replica.intercepts, activation=stack.activation)
-    entry, before = replica.optimizer, []
-    steps = -(-len(rows) // BATCH)
+    smoothing = [LabelSmoothing(replica.label_smoothing)] if replica.label_smoothing else []
+    strength, guard = replica.l1 + replica.l2, DivergenceGuard()
+    engine = Engine(
+        module,
+        stack.objective,
+        optimizer=FlatOptimizer(replica.optimizer.build),
+        lr=replica.lr,
+        batch_size=min(BATCH, len(rows)),
+        max_epochs=replica.max_epochs,
+        order=ShuffledOrder(len(rows), np.random.RandomState(replica.stream)),
+        valid=valid,
+        score=lambda raw, held: float(stack.score(raw[None], held.y, held.weight)[0]),
+        penalty=ElasticNet(strength, replica.l1 / strength) if strength else None,
+        rules=rules_of(replica, len(rows)),
+        after_step=[] if replica.max_norm is None else [rules.max_norm(replica.max_norm, 1)],
+        transforms=transforms_of(smoothing, stack.objective.loss, module.sizes[-1]),
+        callbacks=[guard, RecordLearningRate(), *courses_of(replica)],
+    )
+    engine.partial_fit(rows)
+    return engine, module, guard
+
+
+def rules_of(replica, n_rows):
+    """Return what runs before each step, in the order in which estimators list it."""
+    found, steps = [], -(-n_rows // BATCH)
     if replica.schedule is not None and not replica.schedule.adaptive:
         total = steps * replica.max_epochs
-        before.append(rules.follow_schedule(replica.schedule, replica.lr, total, len(rows), steps))
+        found.append(rules.follow_schedule(replica.schedule, replica.lr, total, n_rows, steps))
     for name, rule in (("clip_value", rules.clip_value), ("clip_norm", rules.clip_norm)):
         if getattr(replica, name) is not None:
-            before.append(rule(getattr(replica, name)))
+            found.append(rule(getattr(replica, name)))
     if replica.weight_decay:
-        before.append(rules.decoupled_decay(replica.weight_decay))
+        found.append(rules.decoupled_decay(replica.weight_decay))
     if replica.adam_epsilon is not None:
-        before.append(rules.adam_epsilon(*replica.adam_epsilon))
-    smoothing = [LabelSmoothing(replica.label_smoothing)] if replica.label_smoothing else []
-    guard = DivergenceGuard()
+        found.append(rules.adam_epsilon(*replica.adam_epsilon))
+    return found
+
+
+def courses_of(replica):
+    """Return the callbacks that set rates and stop, in the order in which they are told."""
+    found = []
+    if isinstance(replica.rate, tuple):
+        found.append(InverseScaling(replica.lr, replica.rate[1], 0))
+    if replica.schedule is not None and replica.schedule.adaptive:
+        found.append(FollowAdaptive(replica.schedule, replica.lr))
     plateau = StopOnPlateau(
         tol=replica.tol,
         patience=replica.patience,
@@ -118,30 +145,7 @@ def alone(stack, replica, number):
         best=-math.inf if replica.early_stopping else math.inf,
         lower=lower_adaptively if replica.rate == "adaptive" else None,
     )
-    courses = []
-    if isinstance(replica.rate, tuple):
-        courses.append(InverseScaling(replica.lr, replica.rate[1], 0))
-    if replica.schedule is not None and replica.schedule.adaptive:
-        courses.append(FollowAdaptive(replica.schedule, replica.lr))
-    strength = replica.l1 + replica.l2
-    engine = Engine(
-        module,
-        stack.objective,
-        optimizer=FlatOptimizer(entry.build),
-        lr=replica.lr,
-        batch_size=min(BATCH, len(rows)),
-        max_epochs=replica.max_epochs,
-        order=ShuffledOrder(len(rows), np.random.RandomState(number)),
-        valid=valid,
-        score=score,
-        penalty=ElasticNet(strength, replica.l1 / strength) if strength else None,
-        rules=before,
-        after_step=[] if replica.max_norm is None else [rules.max_norm(replica.max_norm, 1)],
-        transforms=transforms_of(smoothing, stack.objective.loss, module.sizes[-1]),
-        callbacks=[guard, RecordLearningRate(), *courses, plateau],
-    )
-    engine.partial_fit(rows)
-    return engine, module, guard
+    return [*found, plateau]
 
 
 def assert_as_alone(stack, replicas, rtol=1e-9):
@@ -149,7 +153,7 @@ def assert_as_alone(stack, replicas, rtol=1e-9):
     assert sorted(found) == list(range(len(replicas)))
     for number, replica in enumerate(replicas):
         trained = found[number]
-        engine, module, guard = alone(stack, replica, replica.stream)
+        engine, module, guard = alone(stack, replica)
         history = engine.history
         np.testing.assert_allclose(trained.loss_curve, history[:, "train_loss"], rtol=rtol)
         np.testing.assert_allclose(trained.rates, history[:, "lr"], rtol=1e-12)
