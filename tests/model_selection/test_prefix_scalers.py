@@ -122,10 +122,12 @@ def test_rows_that_are_trained_on_twice():
     assert_like_the_scaler(MinMaxScaler(), table(), trains)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("far", [0.0, 1e8])
-def test_large_tables_in_blocks(far):
+def test_large_tables_in_blocks(far, order):
     rng = np.random.default_rng(7)
     X = rng.normal(size=(40_000, 3)) + far + np.linspace(0, 5, 40_000)[:, None]
+    X = np.asarray(X, order=order)
     trains = trains_of(KFold(3), len(X))
     affine = fit_affine(StandardScaler(), X, trains, {})
     for centre, scale, train in zip(affine.centre, affine.scale, trains, strict=True):
