@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,12 @@ from mlfund.model_selection._contract import Affine, SearchRows
 from mlfund.model_selection._mlp_net import publish_net
 from mlfund.model_selection._mlp_plan import FitPlan
 from mlfund.model_selection._models import StackedClassifiers, StackedRegressors
-from mlfund.nets.activations import get_activation
+from mlfund.nets.activations import Activation, get_activation
 
 # Weights and biases of a net.
 Layers = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
 
-# Hidden units of all models on a block of rows.
+# Weights of the nets that are scored at once, and their hidden units on a block of rows.
 BLOCK_BYTES = 8 << 20
 
 
@@ -60,62 +59,48 @@ def _history(trained: Trained, scored: bool) -> list[dict[str, float]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-@dataclass(frozen=True, eq=False)
-class StackedWeights:
-    """The layers of m fitted MLPs of one shape, as arrays.
+def raw_of_nets(nets: Sequence[Layers | None], like: Layers, activation: Any, X: Any) -> np.ndarray:
+    """Return raw scores of nets shaped as `like`, (m, r, k), NaN for those that are None.
 
-    Attributes
-    ----------
-    coefs : list of ndarray, each (m, fan_in, fan_out)
-        Weights.
-    intercepts : list of ndarray, each (m, fan_out)
-        Biases.
-    activation : str or Activation
-        Of the hidden layers.
+    Few nets go at once, so that next to theirs no second copy of all weights is made.
     """
+    coefs, _ = like
+    out = np.full((len(nets), X.shape[0], coefs[-1].shape[1]), np.nan, dtype=X.dtype)
+    known = [place for place, net in enumerate(nets) if net is not None]
+    at_once = max(1, BLOCK_BYTES // (2 * sum(coef.nbytes for coef in coefs)))
+    for first in range(0, len(known), at_once):
+        places = known[first : first + at_once]
+        chosen = [nets[place] for place in places]
+        out[places] = _raw_at_once(chosen, get_activation(activation), X)
+    return out
 
-    coefs: list[np.ndarray]
-    intercepts: list[np.ndarray]
-    activation: Any
 
-    @classmethod
-    def of(cls, nets: Sequence[Layers | None], activation: Any) -> StackedWeights:
-        """Return weights and biases of several nets, NaN where one is None."""
-        coefs, intercepts = next(net for net in nets if net is not None)
-        missing = [np.full_like(array, np.nan) for array in (*coefs, *intercepts)]
-        arrays = [missing if net is None else [*net[0], *net[1]] for net in nets]
-        stacked = [np.stack(layer) for layer in zip(*arrays, strict=True)]
-        return cls(stacked[: len(coefs)], stacked[len(coefs) :], activation)
-
-    def raw(self, X: Any, models: slice) -> np.ndarray:
-        """Return raw scores of some of the models, (m', r, k), block by block of rows."""
-        coefs = [coef[models] for coef in self.coefs]
-        intercepts = [intercept[models] for intercept in self.intercepts]
-        m, _, k = coefs[-1].shape
-        widest = max(coef.shape[2] for coef in coefs)
-        rows = max(1, BLOCK_BYTES // (m * widest * X.dtype.itemsize))
-        n = X.shape[0]
-        out = np.empty((m, n, k), dtype=X.dtype)
-        # The first layers of all models are one product.
-        wide = np.ascontiguousarray(coefs[0].transpose(1, 0, 2)).reshape(X.shape[1], -1)
-        for start in range(0, n, rows):
-            block = X[start : start + rows]
-            hidden = block @ wide
-            hidden += intercepts[0].ravel()
-            hidden = hidden.reshape(-1, m, coefs[0].shape[2])
-            out[:, start : start + rows] = self._after_first(hidden, coefs, intercepts)
-        return out
-
-    def _after_first(
-        self, hidden: np.ndarray, coefs: list[np.ndarray], intercepts: list[np.ndarray]
-    ) -> np.ndarray:
-        activation, hidden = get_activation(self.activation), hidden.transpose(1, 0, 2)
-        for coef, intercept in zip(coefs[1:], intercepts[1:], strict=True):
+def _raw_at_once(nets: Sequence[Layers], activation: Activation, X: Any) -> np.ndarray:
+    # The first layers of all nets are one product.
+    wide = np.concatenate([coefs[0] for coefs, _ in nets], axis=1)
+    shift = np.concatenate([intercepts[0] for _, intercepts in nets])
+    above = [
+        (
+            np.stack([coefs[layer] for coefs, _ in nets]),
+            np.stack([intercepts[layer] for _, intercepts in nets])[:, None],
+        )
+        for layer in range(1, len(nets[0][0]))
+    ]
+    widest = max(coef.shape[1] for coef in nets[0][0])
+    rows = max(1, BLOCK_BYTES // (len(nets) * widest * X.dtype.itemsize))
+    parts = []
+    # Once for no rows, too.
+    for start in range(0, max(1, X.shape[0]), rows):
+        hidden = X[start : start + rows] @ wide
+        hidden += shift
+        hidden = hidden.reshape(len(hidden), len(nets), nets[0][0][0].shape[1]).transpose(1, 0, 2)
+        for coefs, intercepts in above:
             hidden = np.ascontiguousarray(hidden)
             activation.numpy_(hidden)
-            hidden = hidden @ coef
-            hidden += intercept[:, None]
-        return hidden
+            hidden = hidden @ coefs
+            hidden += intercepts
+        parts.append(hidden)
+    return np.concatenate(parts, axis=1)
 
 
 class _Stacked:
@@ -128,18 +113,18 @@ class _Stacked:
         """Hold fitted estimators and their layers, None where the fit failed; return self."""
         self._estimators = estimators
         self._any = next((one for one in estimators if one is not None), None)
-        if self._any is not None:
-            self._weights = StackedWeights.of(nets, activation)
+        self._nets, self._activation = nets, activation
         return self
 
     def _raw(self, X: Any, models: slice) -> np.ndarray:
         """Return raw scores of rows as the user gave them."""
-        dtype = self._weights.coefs[0].dtype
+        like = next(net for net in self._nets if net is not None)
+        dtype = like[0][0].dtype
         X = X.tocsr().astype(dtype) if sp.issparse(X) else np.asarray(X, dtype=dtype)
         if self.rows.affine is not None:
             place = list(self.rows.numbers).index(self.split)
             X = scaled(X, self.rows.affine, place)
-        return self._weights.raw(X, models)
+        return raw_of_nets(self._nets[models], like, self._activation, X)
 
     def estimator(self, position: int) -> Any:
         """Return one model as a fitted estimator."""
