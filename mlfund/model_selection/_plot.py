@@ -183,7 +183,7 @@ def _draw(parameters: Sequence[Parameter], scores: Scores, axes: Any) -> NDArray
     two = len(parameters) == 2 and all((p.level_of >= 0).all() for p in parameters)
     if two:
         x, y = sorted(parameters, key=lambda parameter: -len(parameter.levels))
-        axes = _axes(axes, len(kinds), width=min(max(4.4, 1.6 + 0.62 * len(x.levels)), 9.0))
+        axes = _axes(axes, len(kinds), width=min(max(4.4, 1.6 + 0.66 * len(x.levels)), 9.5))
         n_filled = len(set(zip(x.level_of, y.level_of, strict=True)))
         draw = draw_cells
         if n_filled <= FILLED * len(x.levels) * len(y.levels):

@@ -196,7 +196,7 @@ def _write_numbers(axis: Any, image: Any, cells: NDArray[np.float64]) -> None:
     if not len(known):
         return
     scale = max(float(np.ptp(known)), 1e-12)
-    digits = int(np.clip(1 - np.floor(np.log10(scale)), 0, 6))
+    digits = int(np.clip(2 - np.floor(np.log10(scale)), 0, 6))
     size = "small" if means.size <= 30 else "x-small"
     for (row, column), mean in np.ndenumerate(means):
         if np.isfinite(mean):
