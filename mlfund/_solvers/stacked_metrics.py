@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from mlfund._solvers.metrics import factorise
+from mlfund._solvers.metrics import factorise, inverse_of
 from mlfund._solvers.stacked_problem import Places, StackedProblem
 from mlfund._solvers.stacked_products import probabilities
 from mlfund._solvers.stacked_rows import FoldedDesign
@@ -24,6 +24,8 @@ INVERSE_ENTRIES = 2**25
 SMALLEST_SAMPLE = 2048
 SAMPLE_ENTRIES = 1_000_000
 DIAGONAL_ROWS = 16_384
+# Sharing a curvature, up to which an inverse of each is cheaper than a basis for all.
+FEW_STRENGTHS = 3
 # Between the scales of a column in two folds, from which on it cannot be shared.
 MOST_UNLIKE = 2.0
 # Of a fold's mean, in deviations of the column.
@@ -92,18 +94,20 @@ class SharedMetric:
         self._scaled = bool((self._ratio != 1.0).any())
         self._shift = _shifts(problem.design) if problem.design.free else None
         self._l2 = problem.l2.mean(axis=1)
-        self._of: list[Spectrum | Diagonal | None] = [None] * K
+        self._of: list[Spectrum | Inverses | Diagonal | None] = [None] * K
 
     def refresh(self, V: NDArray, strengths: NDArray) -> None:
         """Take the curvature at one V (k, p) for each of some strengths, ascending."""
         # At zero the data look alike to all strengths.
         count = self._n_hessians if V.any() else 1
         measured = nearest_of(len(strengths), count)
-        kind = Spectrum if self.sample.dense else Diagonal
 
         def curvature(place: int):
-            least = self._l2[strengths[measured == place]].min()
-            return kind(self._hessian(V[place]), self._units, least)
+            H, l2 = self._hessian(V[place]), self._l2[strengths[measured == place]]
+            if not self.sample.dense:
+                return Diagonal(H, self._units)
+            kind = Inverses if len(l2) <= FEW_STRENGTHS else Spectrum
+            return kind(H, self._units, l2)
 
         found = self._each(curvature, measured)
         for c, place in zip(strengths.tolist(), measured.tolist(), strict=True):
@@ -210,11 +214,12 @@ class Spectrum:
     ----------
     H : ndarray of shape (p, p)
     units : ndarray of shape (p,)
-    least : float
-        The smallest l2 to come.
+    l2 : ndarray
+        All that are to come.
     """
 
-    def __init__(self, H: NDArray, units: NDArray, least: float):
+    def __init__(self, H: NDArray, units: NDArray, l2: NDArray):
+        least = float(l2.min())
         factor, scale = factorise(H, least * units)
         lower, _ = lapack.dtrtri(factor, lower=1)
         basis = np.tril(lower).T * scale[:, None]
@@ -229,10 +234,26 @@ class Spectrum:
         return Q @ self._basis.T
 
 
+class Inverses:
+    """The same for so few l2 that an inverse of each costs less."""
+
+    def __init__(self, H: NDArray, units: NDArray, l2: NDArray):
+        self._of = {value: inverse_of(H, value * units) for value in np.unique(l2).tolist()}
+
+    def solve(self, G: NDArray, l2: NDArray) -> NDArray:
+        """Return the inverses times gradients (m, p), each with its own l2."""
+        Q = np.empty_like(G)
+        for value, inverse in self._of.items():
+            rows = np.flatnonzero(l2 == value)
+            if len(rows):
+                Q[rows] = G[rows] @ inverse
+        return Q
+
+
 class Diagonal:
     """The same for a diagonal H (p,)."""
 
-    def __init__(self, H: NDArray, units: NDArray, least: float):
+    def __init__(self, H: NDArray, units: NDArray):
         self._H, self._units = H, units
         # A column that the sample does not see still needs a finite step.
         self._floor = 1e-3 * max(float(H.max()), 1e-10)
