@@ -67,6 +67,8 @@ class Scores:
 class PlottedSearch:
     """Gives a search the method `plot`."""
 
+    cv_results_: dict[str, Any]
+
     def plot(self, *, score: str | None = None, axes: Any = None) -> NDArray[Any]:
         """Draw the scores by the parameters that were varied.
 
@@ -162,7 +164,9 @@ def _varied(candidates: Sequence[Mapping[str, Any]]) -> list[Parameter]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return bool(np.isfinite(float(value)))
 
 
 def _key(value: Any) -> Hashable:

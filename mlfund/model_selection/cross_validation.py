@@ -165,7 +165,7 @@ def cross_validate(
         estimator=clone(estimator),
         X=X,
         y=y,
-        splits=[tuple(map(row_numbers, split)) for split in splits],
+        splits=[(row_numbers(train), row_numbers(test)) for train, test in splits],
         scorer=scorer,
         fit_params=routed.estimator.fit,
         score_params=routed.scorer.score,
