@@ -81,7 +81,8 @@ def train(
         rng=check_random_state(0 if first.random_state is None else first.random_state),
     )
     tasks = [task_of(estimator) for estimator in estimators]
-    n_bytes = MOMENT_BYTES if memory_limit is None else memory_limit
+    # the systems that are solved with them take as much again
+    n_bytes = MOMENT_BYTES if memory_limit is None else memory_limit // 2
     total = len(estimators) * len(rows.splits)
     report(total, total)
     start = time.perf_counter()

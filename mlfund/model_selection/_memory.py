@@ -17,6 +17,8 @@ UNITS = {
 }
 # Without case, for those who write "gb" or "Kb".
 _FACTORS = {name.lower(): factor for name, factor in UNITS.items()}
+# Where half of what is free is more, families take what pays for speed, which is less.
+PLENTY = 4 * 1024**3
 _MEMINFO = Path("/proc/meminfo")
 # Limit and use of the control group of a container: version 2, then version 1.
 _GROUPS = (
@@ -60,6 +62,26 @@ def memory_bytes(limit: Any) -> int | None:
         f"memory_limit must be a number of bytes, at least 1, or a text with a unit such as "
         f"'500MB', '2GB' or '1.5GiB'; got {limit!r}."
     )
+
+
+def stack_bytes(limit: Any) -> int | None:
+    """Return what stacks may take, in bytes; None where there is no need to save.
+
+    Parameters
+    ----------
+    limit : int, str or None
+        The parameter `memory_limit`. None means half of what is free.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    given = memory_bytes(limit)
+    if given is not None:
+        return given
+    free = free_memory_bytes()
+    return None if free is None or free // 2 >= PLENTY else max(free // 2, 1)
 
 
 def free_memory_bytes() -> int | None:

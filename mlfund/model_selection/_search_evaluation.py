@@ -9,7 +9,7 @@ from sklearn.utils import _safe_indexing
 
 from mlfund.model_selection._checkpoints import NoScores, Scores
 from mlfund.model_selection._groups import train_stacks
-from mlfund.model_selection._memory import memory_bytes
+from mlfund.model_selection._memory import stack_bytes
 from mlfund.model_selection._one_by_one import fit_one_by_one
 from mlfund.model_selection._progress import SearchProgress
 from mlfund.model_selection._search_task import Evaluated, Result, SearchTask
@@ -106,7 +106,7 @@ class _Evaluation:
             self.task,
             estimators,
             pending,
-            memory_limit=memory_bytes(self.caller.memory_limit),
+            memory_limit=stack_bytes(self.caller.memory_limit),
             report=self.progress.report,
         ):
             if isinstance(done, list):

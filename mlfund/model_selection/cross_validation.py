@@ -116,7 +116,7 @@ def cross_validate(
         Score of a fold whose `fit` or scoring raises.
     memory_limit : int or str, default=None
         Bytes, or a text such as "2GB", that training together may take beside the data.
-        None is what is free.
+        None is half of what is free.
     checkpoint_dir : str or path, default=None
         Folder where the scores of finished folds are kept until all are done: a call that
         was killed goes on from them when it is made again.

@@ -49,7 +49,7 @@ class BatchedGridSearchCV(BaseBatchedSearch, GridSearchCV):
         Whether the table has the scores of the training rows too.
     memory_limit : int or str, default=None
         Bytes, or a text such as "2GB", that the stacks may take beside the data; they are
-        split up to keep it. None is what is free.
+        split up to keep it. None is half of what is free.
     checkpoint_dir : str or path, default=None
         Folder where the scores of finished models are kept until the search has ended, under a
         fingerprint of estimator, data, splits and versions. A search that was killed goes on

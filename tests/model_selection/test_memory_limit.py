@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlfund.model_selection import _memory
-from mlfund.model_selection._memory import UNITS, free_memory_bytes, memory_bytes
+from mlfund.model_selection._memory import (
+    PLENTY,
+    UNITS,
+    free_memory_bytes,
+    memory_bytes,
+    stack_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +66,19 @@ def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
     (tmp_path / "max").write_text("max\n")
     monkeypatch.setattr(_memory, "_MEMINFO", tmp_path / "none")
     assert free_memory_bytes() is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "free", "expected"),
+    [
+        ("1GB", 100, 10**9),
+        (None, None, None),
+        (None, 2 * PLENTY, None),
+        (None, 2 * PLENTY - 2, PLENTY - 1),
+        (None, 1000, 500),
+        (None, 0, 1),
+    ],
+)
+def test_without_a_limit_half_of_what_is_free_is_one(monkeypatch, limit, free, expected):
+    monkeypatch.setattr(_memory, "free_memory_bytes", lambda: free)
+    assert stack_bytes(limit) == expected
