@@ -135,7 +135,7 @@ def _parts(module: nn.Module) -> Iterator[Part]:
     hooked += [m for m in module.modules() if m._backward_hooks or m._backward_pre_hooks]
     if hooked:
         raise NotAChainError("it carries hooks")
-    if type(module) is nn.Linear:
+    if isinstance(module, nn.Linear) and type(module) is nn.Linear:
         yield module
         return
     try:
@@ -173,13 +173,14 @@ def _part(module: nn.Module, node: fx.Node) -> Part | None:
 
 def _of_module(part: nn.Module) -> Part | None:
     kind = type(part)
-    if kind is nn.Linear:
+    # Subclasses may do something else.
+    if isinstance(part, nn.Linear) and kind is nn.Linear:
         return part
     if kind in _MODULES:
         return _MODULES[kind](part)
     if kind is nn.GELU and part.approximate == "none":
         return get_activation("gelu")
-    if kind is nn.Dropout:
+    if isinstance(part, nn.Dropout) and kind is nn.Dropout:
         return float(part.p) if part.p else None
     if kind is nn.Identity:
         return None

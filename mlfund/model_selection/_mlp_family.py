@@ -1,4 +1,4 @@
-"""MLPs as a family of a batched search: stacks of `MLPClassifier` and `MLPRegressor`."""
+"""Nets as a family of a batched search: MLPs, and modules of one's own that are MLPs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlfund.model_selection._mlp_training import FIT_ERRORS, StackedTraining
 
 
 class MLPFamily:
-    """`MLPClassifier` and `MLPRegressor`, trained as replicas of one program."""
+    """MLP and Neural classifiers and regressors, trained as replicas of one program."""
 
     takes_affine = True
 
@@ -40,6 +40,7 @@ class MLPFamily:
 
     def group_key(self, estimator: Any) -> Hashable:
         """Return what must be equal among the estimators of one stack."""
+        net: Hashable
         if isinstance(estimator, BaseMLP):
             net = tuple(layer_sizes(estimator.hidden_layer_sizes)), repr(estimator.activation)
         else:

@@ -66,12 +66,11 @@ def raw_of_nets(nets: Sequence[Layers | None], like: Layers, activation: Any, X:
     """
     coefs, _ = like
     out = np.full((len(nets), X.shape[0], coefs[-1].shape[1]), np.nan, dtype=X.dtype)
-    known = [place for place, net in enumerate(nets) if net is not None]
+    known = [(place, net) for place, net in enumerate(nets) if net is not None]
     at_once = max(1, BLOCK_BYTES // (2 * sum(coef.nbytes for coef in coefs)))
     for first in range(0, len(known), at_once):
-        places = known[first : first + at_once]
-        chosen = [nets[place] for place in places]
-        out[places] = _raw_at_once(chosen, get_activation(activation), X)
+        places, chosen = zip(*known[first : first + at_once], strict=True)
+        out[list(places)] = _raw_at_once(chosen, get_activation(activation), X)
     return out
 
 
@@ -112,7 +111,7 @@ class _Stacked:
     def of(self, estimators: Sequence[Any], nets: Sequence[Layers | None], activation: Any) -> Any:
         """Hold fitted estimators and their layers, None where the fit failed; return self."""
         self._estimators = estimators
-        self._any = next((one for one in estimators if one is not None), None)
+        self._any: Any = next((one for one in estimators if one is not None), None)
         self._nets, self._activation = nets, activation
         return self
 
@@ -192,9 +191,9 @@ def stacked_models(
     split, candidates = rows.numbers[place], range(len(estimators))
     known = next((one for one in estimators if one is not None), None)
     if isinstance(known, BaseNeuralRegressor):
-        models = MLPRegressors(rows, split, candidates, flat=flat, **told)
-        return models.of(estimators, nets, activation)
-    classes = None if known is None else known.classes_
+        values = MLPRegressors(rows, split, candidates, flat=flat, **told)
+        return values.of(estimators, nets, activation)
+    classes = np.empty(0) if known is None else known.classes_
     several = known is not None and known._target_kind == "multilabel"
     models = MLPClassifiers(rows, split, candidates, classes, multilabel=several, **told)
     return models.of(estimators, nets, activation)

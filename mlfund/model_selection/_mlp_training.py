@@ -1,4 +1,4 @@
-"""One group of MLPs on all splits: plans, one stack for each set of classes, fitted models."""
+"""One group of nets on all splits: plans, one stack for each set of classes, fitted models."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from mlfund._check import resolve_device, seed_from, stacklevel_outside
-from mlfund._engine.replicas import Stack, Trained
+from mlfund._engine.replicas import Stack, Stream, Trained
 from mlfund.estimators._neural_training import out_of_epochs
 from mlfund.model_selection._contract import SearchRows, TrainedModels
+from mlfund.model_selection._families import UnstackableError
+from mlfund.model_selection._mlp_chain import NotAChainError
 from mlfund.model_selection._mlp_models import Layers, fitted, scaled, stacked_models
 from mlfund.model_selection._mlp_net import layers_of
 from mlfund.model_selection._mlp_plan import FitPlan, Start, Table
@@ -34,7 +36,7 @@ class StackedTraining:
 
     Parameters
     ----------
-    estimators : sequence of MLPClassifier or of MLPRegressor
+    estimators : sequence of estimator
         Unfitted, of one group.
     rows : SearchRows
         With the splits.
@@ -56,8 +58,11 @@ class StackedTraining:
     def run(self, memory_limit: int | None, report: Any) -> Iterator[TrainedModels]:
         """Train everything; yield the models of a split when the last of them is done."""
         stacks = defaultdict(list)
-        for place in range(len(self.rows.splits)):
-            plans = self._plans(place)
+        try:
+            planned = [self._plans(place) for place in range(len(self.rows.splits))]
+        except NotAChainError as error:
+            raise UnstackableError(f"the module is not the same for all seeds: {error}") from error
+        for place, plans in enumerate(planned):
             good = [plan for plan in plans.values() if isinstance(plan, FitPlan)]
             if good:
                 stacks[_shape(good[0])].append((place, plans))
@@ -132,7 +137,8 @@ class StackedTraining:
         like = first.start.train.target
         y = np.zeros((len(self.table.y), *like.shape[1:]), like.dtype)
         numbers: dict[int, int] = {}
-        streams, of_fit = [], []
+        streams: list[Stream] = []
+        of_fit: list[int] = []
         for place, _, plan in planned:
             start = plan.start
             if id(start) not in numbers:

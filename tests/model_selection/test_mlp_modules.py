@@ -7,11 +7,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from mlfund import NeuralClassifier, NeuralRegressor
+from mlfund._check import seed_from
+from mlfund.model_selection._families import UnstackableError
 from mlfund.model_selection._mlp_chain import NotAChainError, chain_of
 from mlfund.model_selection._mlp_family import MLPFamily
 from tests.mlp_data import X2, XR, Y2, YR, X, Y
 from tests.model_selection.mlp_stacks import alone, rows_of, stacked
 
+# What a fit seeds torch with that has random_state=0, as the refusal tries it.
+FIRST_SEED = seed_from(np.random.RandomState(0))
 SHORT = {"max_iter": 10, "random_state": 0, "batch_size": 32, "n_iter_no_change": 20}
 
 
@@ -148,3 +152,16 @@ def test_other_settings_are_fitted_by_themselves(setting, why):
 def test_two_scores_for_two_classes():
     net = nn.Sequential(nn.Linear(10, 2))
     assert "two scores" in MLPFamily().refusal(NeuralClassifier(net), rows_of(X2, Y2))
+
+
+def test_modules_that_change_with_the_seed_are_left_alone():
+    def sometimes(n_features, n_outputs):
+        if torch.initial_seed() == FIRST_SEED:
+            return nn.Linear(n_features, n_outputs)
+        return nn.Sequential(nn.Linear(n_features, n_outputs), nn.ReLU())
+
+    candidate = NeuralClassifier(sometimes, **SHORT | {"random_state": 3})
+    family, rows = MLPFamily(), rows_of(X, Y)
+    assert family.refusal(candidate, rows) is None
+    with pytest.raises(UnstackableError, match="not the same for all seeds"):
+        list(family.train([candidate], rows, memory_limit=None, report=None))
