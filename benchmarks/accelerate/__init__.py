@@ -87,7 +87,7 @@ def compare(script: Path, repeats: int) -> dict:
 
 def run(quick: bool = False) -> dict:
     """Run all scripts; of a quick run only one."""
-    repeats = 1 if quick else 3
+    repeats = 1 if quick else 2
     scripts = sorted(FOLDER.glob("*.py"))
     rows = [compare(s, repeats) for s in scripts if not quick or s.stem in QUICK]
     return {"repeats": repeats, "rows": rows}

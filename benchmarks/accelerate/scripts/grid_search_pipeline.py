@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 X, y = make_classification(
-    n_samples=20_000, n_features=60, n_informative=20, n_redundant=20, flip_y=0.1, random_state=1
+    n_samples=10_000, n_features=60, n_informative=20, n_redundant=20, flip_y=0.1, random_state=1
 )
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=0)
 

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 X, y = make_classification(
-    n_samples=8000,
+    n_samples=4000,
     n_features=80,
     n_informative=10,
     n_redundant=10,
@@ -44,4 +44,5 @@ for title, more in {
         f"{title}: best mean score {model.scores_.mean(0).max():.4f}, test log-loss "
         f"{log_loss(y_test, proba):.4f}, AUC {roc_auc_score(y_test, proba[:, 1]):.4f}"
     )
-    print("   ", np.round(model.scores_.mean(0)[0][:: len(model.Cs_) // 5], 4))
+    path = model.scores_.mean(0)[0][:: len(model.Cs_) // 5]
+    print("   ", " ".join(f"{score:.4f}" for score in path))

@@ -17,11 +17,11 @@ from sklearn.preprocessing import StandardScaler
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
 X, y = make_classification(
-    n_samples=4000, n_features=20, n_informative=8, flip_y=0.1, random_state=0
+    n_samples=2000, n_features=20, n_informative=8, flip_y=0.1, random_state=0
 )
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
-net = MLPClassifier(hidden_layer_sizes=(16,), max_iter=60, batch_size=100, random_state=1)
+net = MLPClassifier(hidden_layer_sizes=(16,), max_iter=40, batch_size=100, random_state=1)
 search = GridSearchCV(
     make_pipeline(StandardScaler(), net),
     {

@@ -18,7 +18,7 @@ model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, tol=1e
 grid = {"logisticregression__C": np.logspace(-3, 1, 12)}
 
 gaps = []
-for trial in range(6):
+for trial in range(3):
     inner = StratifiedKFold(n_splits=4, shuffle=True, random_state=trial)
     outer = StratifiedKFold(n_splits=4, shuffle=True, random_state=100 + trial)
     search = GridSearchCV(model, grid, cv=inner, scoring="neg_log_loss")

@@ -30,7 +30,7 @@ X_train, X_test = vectorizer.fit_transform(train), vectorizer.transform(test)
 search = RandomizedSearchCV(
     LogisticRegression(solver="saga", max_iter=2000, tol=1e-4, random_state=0),
     {"C": loguniform(1e-1, 1e1), "l1_ratio": uniform(0, 1)},
-    n_iter=15,
+    n_iter=6,
     scoring="roc_auc",
     random_state=0,
     verbose=1,

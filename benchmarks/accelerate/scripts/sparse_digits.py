@@ -17,7 +17,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_
 scaler = StandardScaler().fit(X_train)
 X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 
-for C in (0.02, 0.05, 0.1):
+for C in (0.05, 0.07, 0.1):
     model = LogisticRegression(
         C=C, l1_ratio=1, solver="saga", tol=1e-4, max_iter=5000, random_state=0
     )
