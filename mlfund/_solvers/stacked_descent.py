@@ -14,6 +14,8 @@ from mlfund._solvers.stopping import FLOOR_ULP
 # A unit step is kept when the slope at its end is at most this part of the first slope.
 OVERSHOOT = 0.5
 MAX_TRIALS = 12
+# Of `tol`: the change of the mean loss that a step still promises when a model is done.
+DECREMENT_PART = 1e-3
 # Steps without a smaller gradient after which a model leaves the stack: near the floor of
 # the arithmetic for rounding, elsewhere as one that needs a closer search.
 FLOOR_PATIENCE, NEAR_FLOOR = 6, 30
@@ -161,10 +163,10 @@ def minimise_stack(
         status[(since_best >= PATIENCE) | ~np.isfinite(size)] = STALLED
         near = (since_best >= FLOOR_PATIENCE) & (best <= NEAR_FLOOR * floor)
         status[near | (standardised <= floor)] = ROUNDING
-        status[size <= tol] = CONVERGED
+        D = _converged(problem, models, G, size, tol, lbfgs, status)
         done = status != RUNNING
         if done.any():
-            _settle(stack, models, V, G, size, status, lbfgs, problem, done)
+            _settle(stack, models, V, D, size, status, done)
             left = ~done
             models, V, G = models[left], V[left], G[left]
             best, since_best = best[left], since_best[left]
@@ -182,15 +184,26 @@ def minimise_stack(
         step += 1
 
 
-def _settle(stack, models, V, G, size, status, lbfgs, problem, done) -> None:
+def _converged(problem, models, G, size, tol, lbfgs, status) -> NDArray | None:
+    """Mark the models that are done; return the steps that their last gradients are worth."""
+    small = size <= tol
+    if not small.any():
+        return None
+    D = lbfgs.direction(G, problem.places(models))
+    # A small gradient alone says little where the curvature is smaller still.
+    ended = (status == MAX_ITER) | (status == STALLED)
+    status[small & (ended | (-_dots(G, D) <= DECREMENT_PART * tol))] = CONVERGED
+    return D
+
+
+def _settle(stack, models, V, D, size, status, done) -> None:
     """Write finished models back; the last gradient of converged ones is spent on a step."""
     index = models[done]
     stack.V[index], stack.status[index] = V[done], status[done]
     stack.gradient[index] = size[done]
     spent = done & (status == CONVERGED) & (stack.n_iter[models] > 0)
     if spent.any():
-        last = lbfgs.direction(G, problem.places(models))
-        stack.V[models[spent]] += last[spent]
+        stack.V[models[spent]] += D[spent]
 
 
 def _refresh(metric, V: NDArray, strengths: NDArray) -> None:

@@ -5,8 +5,11 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import (
     KFold,
     LeaveOneOut,
@@ -303,6 +306,22 @@ def test_stalled_models_go_to_the_single_solver(monkeypatch):
             np.testing.assert_allclose(ours, pipeline[1].coef_, atol=1e-5)
         else:
             check(found, X, code, trains)
+
+
+def test_default_tolerance_is_no_looser_than_newtons():
+    """A weakly determined fit: small gradients are left long before the loss is at its end."""
+    X, code = load_breast_cancer(return_X_y=True)
+    folds = list(StratifiedKFold(5).split(X, code))
+    trains, Cs = [train for train, _ in folds], [0.01, 1.0]
+    found = fit(X, code, 2, trains, standardise=True, Cs=Cs, tol=1e-4)
+    for f, (train, test) in enumerate(folds):
+        for c, C in enumerate(Cs):
+            scaler = StandardScaler().fit(X[train])
+            exact = reference(scaler.transform(X), code, train, C)
+            raw = X @ found.W[f, 0, c].T + found.b[f, 0, c]
+            ours = log_loss(code[test], expit(raw[test, 0]))
+            theirs = log_loss(code[test], exact.predict_proba(scaler.transform(X[test])))
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_steps_that_overshoot_are_shortened():
