@@ -13,6 +13,7 @@ from sklearn.model_selection._validation import (
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
 )
+from sklearn.utils.validation import _num_samples
 
 from mlfund.model_selection._checkpoints import Scores, open_scores
 from mlfund.model_selection._search_evaluation import evaluate
@@ -116,7 +117,7 @@ class SearchRun:
             estimator=self.estimator,
             X=self.X,
             y=self.y,
-            splits=[tuple(map(row_numbers, split)) for split in splits],
+            splits=numbered_splits(splits, _num_samples(self.X)),
             scorer=self.scorer,
             fit_params=self.routed.estimator.fit,
             score_params=self.routed.scorer.score,
@@ -151,7 +152,14 @@ class SearchRun:
             store.clear()
 
 
-def row_numbers(rows: Any) -> NDArray[Any]:
-    """Return row numbers, also of a mask."""
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows
+def numbered_splits(
+    splits: Iterable[tuple[Any, Any]], n: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return splits of n rows as row numbers from 0, also of masks and of negative numbers."""
+    numbers = np.arange(n)
+    return [(_numbers_of(train, numbers), _numbers_of(test, numbers)) for train, test in splits]
+
+
+def _numbers_of(rows: Any, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    # An empty list would become an array of floats.
+    return numbers[np.asarray(rows, dtype=None if len(rows) else np.intp)]

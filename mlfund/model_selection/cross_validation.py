@@ -30,10 +30,11 @@ from sklearn.utils.metadata_routing import (
     _routing_enabled,
     process_routing,
 )
+from sklearn.utils.validation import _num_samples
 
 from mlfund.model_selection._checkpoints import check_resumable, open_scores
 from mlfund.model_selection._search_evaluation import evaluate
-from mlfund.model_selection._search_run import row_numbers
+from mlfund.model_selection._search_run import numbered_splits
 from mlfund.model_selection._search_task import Result, SearchTask
 
 
@@ -166,7 +167,7 @@ def cross_validate(
         estimator=clone(estimator),
         X=X,
         y=y,
-        splits=[(row_numbers(train), row_numbers(test)) for train, test in splits],
+        splits=numbered_splits(splits, _num_samples(X)),
         scorer=scorer,
         fit_params=routed.estimator.fit,
         score_params=routed.scorer.score,

@@ -19,6 +19,7 @@ from sklearn.model_selection import (
 
 import mlfund
 from mlfund.model_selection import _families
+from mlfund.model_selection._search_run import numbered_splits
 from mlfund.model_selection.search import BatchedGridSearchCV, BatchedRandomizedSearchCV
 from tests.model_selection import means
 from tests.model_selection.means import MeanFamily, ShrunkenMean
@@ -236,15 +237,31 @@ def test_progress_tells_models_and_best_score(family, capsys):
     assert f"best mean score {search.best_score_:.5g}" in printed
 
 
-def test_splits_may_be_masks(family):
-    numbers = np.arange(60)
-    masks = [(numbers % 3 != fold, numbers % 3 == fold) for fold in range(3)]
+NUMBERS = np.arange(60)
+MASKS = [(fold != NUMBERS % 3, fold == NUMBERS % 3) for fold in range(3)]
+FROM_THE_END = [(NUMBERS[train] - 60, NUMBERS[test] - 60) for train, test in MASKS]
+LISTS = [(NUMBERS[train].tolist(), tuple(NUMBERS[test])) for train, test in MASKS]
 
-    ours = BatchedGridSearchCV(ShrunkenMean(), GRID, cv=masks).fit(X, Y)
-    theirs = GridSearchCV(ShrunkenMean(), GRID, cv=masks).fit(X, Y)
+
+@pytest.mark.parametrize("splits", [MASKS, FROM_THE_END, LISTS], ids=["masks", "negative", "lists"])
+def test_splits_may_be_any_index(family, splits):
+    ours = BatchedGridSearchCV(ShrunkenMean(), GRID, cv=splits).fit(X, Y)
+    theirs = GridSearchCV(ShrunkenMean(), GRID, cv=MASKS).fit(X, Y)
 
     assert_same_table(ours.cv_results_, theirs.cv_results_)
     assert ours.cv_results_["batched"].all()
+
+
+def test_row_numbers_count_from_the_end_where_they_are_negative():
+    found = numbered_splits([([-1, 0], [True, False, False]), ([2], [])], 3)
+
+    assert [[rows.tolist() for rows in split] for split in found] == [[[2, 0], [0]], [[2], []]]
+
+
+@pytest.mark.parametrize("rows", [[3], [-4], [True, False]])
+def test_rows_that_are_not_there_are_an_error(rows):
+    with pytest.raises(IndexError):
+        numbered_splits([(rows, [0])], 3)
 
 
 @pytest.mark.parametrize(
