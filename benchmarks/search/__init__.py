@@ -93,7 +93,7 @@ def compare(case: Case, *, quick: bool) -> list[dict]:
     X, y = case.make()
     Cs, repeats = case.Cs, case.repeats
     if quick:
-        X, y, Cs, repeats = X[:QUICK_ROWS, ::4], y[:QUICK_ROWS], Cs[::4], 1
+        X, y, Cs, repeats = X[:QUICK_ROWS, ::8], y[:QUICK_ROWS], Cs[::8], 1
     folds = list(StratifiedKFold(FOLDS).split(X, y))
     searched = {"mlfund": folds} | dict.fromkeys(case.competitors, folds[: case.folds_timed])
     few = list(StratifiedKFold(2).split(X[:200], y[:200]))
@@ -105,9 +105,7 @@ def compare(case: Case, *, quick: bool) -> list[dict]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         for name in searched:  # processes and libraries are loaded
-            COMPETITORS[name](
-                X[:200], y[:200], Cs[:2], list(StratifiedKFold(2).split(X[:200], y[:200]))
-            )
+            COMPETITORS[name](X[:200], y[:200], Cs[:2], few)
         seconds = interleave({name: timed(name) for name in searched}, repeats)
     for name, own in searched.items():
         seconds[name] = [value * FOLDS / len(own) for value in seconds[name]]
