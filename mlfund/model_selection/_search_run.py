@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -90,6 +91,8 @@ class SearchRun:
             raise ValueError(
                 "No fits were performed. Was the CV iterator empty? Were there no candidates?"
             )
+        if self.search.verbose > 0:
+            self._tell_reasons(out)
         _warn_or_raise_about_fit_failures(out, task.error_score)
         if callable(self.search.scoring):
             # only a call shows the names of the scores of a callable
@@ -137,14 +140,23 @@ class SearchRun:
 
     def reasons(self) -> dict[str, int]:
         """Return why candidates were fitted one by one, and how many of each."""
+        return self._reasons_of(self.out)
+
+    def _reasons_of(self, out: list[Result]) -> dict[str, int]:
         n_splits = self.search.n_splits_
         counts: dict[str, int] = {}
-        for first in range(0, len(self.out), n_splits):
-            reasons = (result["reason"] for result in self.out[first : first + n_splits])
+        for first in range(0, len(out), n_splits):
+            reasons = (result["reason"] for result in out[first : first + n_splits])
             reason = next(filter(None, reasons), None)
             if reason is not None:
                 counts[reason] = counts.get(reason, 0) + 1
         return counts
+
+    def _tell_reasons(self, out: list[Result]) -> None:
+        for reason, n_candidates in self._reasons_of(out).items():
+            noun = "candidate" if n_candidates == 1 else "candidates"
+            # where its progress is told, too
+            sys.stdout.write(f"Fitted one by one, {n_candidates} {noun}: {reason}.\n")
 
     def forget_checkpoints(self) -> None:
         """Remove what was kept for the case that the search is interrupted."""

@@ -16,6 +16,7 @@ from sklearn.model_selection import (
     KFold,
     RandomizedSearchCV,
 )
+from sklearn.pipeline import Pipeline
 
 import mlfund
 from mlfund.model_selection import _families
@@ -235,6 +236,17 @@ def test_progress_tells_models_and_best_score(family, capsys):
     assert "Fitting 5 folds for each of 6 candidates, totalling 30 fits" in printed
     assert "30/30 models done" in printed
     assert f"best mean score {search.best_score_:.5g}" in printed
+
+
+def test_a_search_that_tells_its_progress_says_what_was_fitted_one_by_one(family, capsys):
+    grid = [{"estimator": [ShrunkenMean()]}, {"estimator": [Ridge(), Ridge(2.0)]}]
+
+    BatchedGridSearchCV(Pipeline([("estimator", Ridge())]), grid, verbose=1).fit(X, Y)
+
+    assert capsys.readouterr().out.endswith(
+        "Fitted one by one, 2 candidates: sklearn.Ridge is never stacked; "
+        "mlfund.LinearRegressor fits such models and is.\n"
+    )
 
 
 NUMBERS = np.arange(60)
