@@ -86,8 +86,9 @@ def _weighted(folded: FoldedRows, classes: NDArray, class_weight: Any) -> Folded
     of_class = np.ones(len(classes))
     if isinstance(class_weight, dict):
         of_class = quietly(lambda: compute_class_weight(class_weight, classes=classes, y=classes))
-    if (sums * of_class <= 0).any():
-        raise UnstackableError("all training rows of a class have weight zero")
+    weighted = sums * of_class
+    if not (np.isfinite(weighted) & (weighted > 0)).all():
+        raise UnstackableError("the training rows of a class have no finite weight above zero")
     if class_weight == "balanced":
         balanced = sums.sum(axis=1, keepdims=True) / (folded.n_classes * sums)
         return dataclasses.replace(folded, times=folded.times * balanced[:, folded.code])

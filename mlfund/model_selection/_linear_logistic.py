@@ -23,13 +23,15 @@ from mlfund.model_selection._families import UnstackableError
 from mlfund.model_selection._linear_classes import Part, parts_of_equal_classes
 from mlfund.model_selection._linear_models import LinearClassifiers, Stack
 from mlfund.model_selection._linear_pieces import Piece, pieces
-from mlfund.model_selection._linear_rows import CheckedRows, check_rows, recorded
+from mlfund.model_selection._linear_rows import CheckedRows, check_rows, quietly, recorded
+from mlfund.model_selection._prefix_key import content_key
 
 
 def refusal(estimator: LogisticRegression, rows: SearchRows) -> str | None:
     """Return why a logistic regression cannot be stacked, or None."""
     try:
         objective = _objective(estimator)
+        check_random_state(estimator.random_state)
     except ValueError as error:
         return f"its parameters are refused: {error}"
     if estimator.solver == SGD:
@@ -48,14 +50,13 @@ def refusal(estimator: LogisticRegression, rows: SearchRows) -> str | None:
 
 def group_key(estimator: LogisticRegression) -> Hashable:
     """Return what must be equal among the logistic regressions of one stack."""
-    weight = estimator.class_weight
     return (
         estimator.tol,
         estimator.max_iter,
         bool(estimator.fit_intercept),
         estimator.solver == "liblinear",
         _objective(estimator).of_intercept,
-        tuple(weight.items()) if isinstance(weight, dict) else weight,
+        content_key(estimator.class_weight),
         str(estimator.device),
     )
 
@@ -72,7 +73,7 @@ def train(
     checked = check_rows(first, rows, _validated)
     parts = list(parts_of_equal_classes(checked, first.class_weight))
     widest = max(part.folded.k for part in parts)
-    if accelerator(first.device, checked.X, widest, first.solver) is not None:
+    if quietly(lambda: accelerator(first.device, checked.X, widest, first.solver)) is not None:
         raise UnstackableError("its device trains one model after the other")
     wanted = [(one.C, one.l1_ratio) for one in map(_objective, estimators)]
     total = alive = len(estimators) * len(rows.splits)

@@ -40,6 +40,7 @@ def refusal(estimator: LinearRegressor, rows: SearchRows) -> str | None:
         check_arguments(estimator)
         loss, _ = loss_of(estimator)
         algorithm_of(estimator, loss)
+        check_random_state(estimator.random_state)
     except ValueError as error:
         return f"its parameters are refused: {error}"
     if loss in KINKED:

@@ -205,6 +205,7 @@ REFUSED = {
     "verbose": ({"verbose": 1}, "verbose"),
     "no penalty": ({"C": np.inf}, "without penalty"),
     "no iterations": ({"max_iter": 0}, "max_iter=0"),
+    "bad seed": ({"random_state": "x"}, "cannot be used to seed"),
 }
 
 
@@ -269,9 +270,18 @@ def test_rows_that_only_single_fits_can_judge(spoil):
 def test_unusable_class_weights_are_left_to_single_fits():
     X, y = problem()
     rows = scaled_rows(X, y, list(KFold(2).split(X)))
-    for weights in ({0: 0.0, 1: 1.0}, {0: 1.0, 7: 1.0}):
+    for first in (0.0, np.nan, np.inf, [1.0]):
         with pytest.raises(UnstackableError):
-            train(candidates(class_weight=weights), rows)
+            train(candidates(class_weight={0: first, 1: 1.0}), rows)
+    with pytest.raises(UnstackableError):
+        train(candidates(class_weight={0: 1.0, 7: 1.0}), rows)
+
+
+def test_an_unknown_device_is_left_to_single_fits():
+    X, y = problem()
+    rows = scaled_rows(X, y, list(KFold(2).split(X)))
+    with pytest.raises(UnstackableError, match="device='toaster' is not known"):
+        train(candidates(device="toaster"), rows)
 
 
 def test_a_memory_limit_cuts_the_stack_without_changing_it():

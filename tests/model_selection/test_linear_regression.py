@@ -140,6 +140,7 @@ def test_warnings_are_those_of_the_single_fits():
 REFUSED = {
     "stochastic": ({"solver": "sgd"}, "asks for one algorithm"),
     "bad value": ({"alpha": -1.0}, "alpha"),
+    "bad seed": ({"random_state": "x"}, "cannot be used to seed"),
     "kinks": ({"loss": "quantile"}, "nothing to share"),
     "verbose": ({"verbose": 1}, "verbose"),
 }
