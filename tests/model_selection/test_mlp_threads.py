@@ -1,4 +1,4 @@
-"""Stacks of wide nets in several threads give what one thread gives, and end cleanly."""
+"""Stacks in several threads give what one thread gives, and end cleanly."""
 
 import threading
 
@@ -17,7 +17,7 @@ from tests.model_selection.mlp_stacks import SHORT, assert_as_alone, rows_of
 def two_threads(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    monkeypatch.setattr(_mlp_threads, "WIDE_FLOP", 0.0)
+    monkeypatch.setattr(_mlp_threads, "FLOP_OF_THREAD", 1.0)
     yield
     assert torch.get_num_threads() == 2
     assert not any("_run" in thread.name for thread in threading.enumerate())
