@@ -74,13 +74,13 @@ CASES = {
         lambda: correlated(100_000, 100),
         np.logspace(-4, 4, 20),
         (*SEARCHES, "path lbfgs", "path newton-cholesky"),
-        3,
+        2,
     ),
     "20,000 x 300": Case(
-        lambda: correlated(20_000, 300, noise=2.0), np.logspace(-4, 4, 20), SEARCHES, 3
+        lambda: correlated(20_000, 300, noise=2.0), np.logspace(-4, 4, 20), SEARCHES, 2
     ),
     "2,000 x 30": Case(
-        lambda: correlated(2_000, 30, noise=2.0), np.logspace(-4, 4, 20), SEARCHES, 7
+        lambda: correlated(2_000, 30, noise=2.0), np.logspace(-4, 4, 20), SEARCHES, 5
     ),
     "MNIST 60,000 x 784, 10 classes": Case(
         mnist, np.logspace(-4, 0, 10), ("grid lbfgs",), 1, folds_timed=1
