@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from sklearn.pipeline import Pipeline
+
 from mlfund.model_selection._contract import Family
 
 # Class -> module with the object FAMILY. Classes are compared exactly: a subclass may train
@@ -48,6 +50,10 @@ _RELATIVES = dict.fromkeys(
 
 def outside_reason(estimator: Any) -> str:
     """Return why an estimator that is of no family is fitted by itself, and what is not."""
+    if isinstance(estimator, Pipeline):
+        if estimator.steps[-1][1] in (None, "passthrough"):
+            return "a pipeline without a model at its end has nothing to stack"
+        return "a pipeline inside a pipeline is never stacked; put its steps into the outer one"
     kind = type(estimator)
     package = kind.__module__.partition(".")[0]
     reason = f"{package}.{kind.__name__} is never stacked"

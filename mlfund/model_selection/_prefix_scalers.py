@@ -18,7 +18,7 @@ from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_fea
 from sklearn.utils import check_array
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.validation import _check_method_params, _get_feature_names
 
 from mlfund._solvers.stacked_moments import moments_of
 from mlfund.model_selection._contract import Affine
@@ -49,7 +49,10 @@ def as_scalers_see(X: Any) -> Any:
     ------
     ValueError
         If X holds NaN, which scalers would let pass, or is no table of finite numbers.
+    TypeError
+        If its columns have names of which only some are strings.
     """
+    _get_feature_names(X)
     return check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
 
 

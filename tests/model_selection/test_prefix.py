@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import KFold
@@ -20,7 +21,8 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-from mlfund import LinearRegressor, LogisticRegression
+from mlfund import BatchedGridSearchCV, LinearRegressor, LogisticRegression
+from mlfund.model_selection._families import outside_reason
 from mlfund.model_selection._prefix import FailedRows, prepare_rows, split_estimator
 from mlfund.model_selection._prefix_key import content_key
 
@@ -324,3 +326,23 @@ def test_what_cannot_be_taken_apart():
     )
     assert "transform_input" in split_estimator(transforming).refusal
     assert split_estimator(make_pipeline(PCA(), LogisticRegression())).refusal is None
+
+
+def test_a_scaler_in_front_checks_the_names_of_columns():
+    X, y = load_iris(return_X_y=True)
+    mixed = pd.DataFrame(X, columns=["a", 1, "b", 2])
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    search = BatchedGridSearchCV(model, {"logisticregression__C": [1.0]}, refit=False)
+    with pytest.raises(ValueError, match="All the 5 fits failed"):
+        search.fit(mixed, y)
+
+
+def test_reasons_name_what_is_wrong_with_a_pipeline():
+    X, y = load_iris(return_X_y=True)
+    nested = make_pipeline(make_pipeline(StandardScaler(), LogisticRegression()))
+    found = BatchedGridSearchCV(nested, {"pipeline__logisticregression__C": [1.0]}).fit(X, y)
+    assert list(found.batched_reasons_) == [
+        "a pipeline inside a pipeline is never stacked; put its steps into the outer one"
+    ]
+    empty = make_pipeline(LogisticRegression(), "passthrough")
+    assert outside_reason(empty) == "a pipeline without a model at its end has nothing to stack"
