@@ -211,7 +211,8 @@ def _step(tile: Tile, rates: Factor, total: Factor) -> None:
     """Take the step of a tile."""
     numbers, clips = tile.numbers, tile.numbers.clips
     l2 = None if numbers.l2 is None else numbers.l2 / total
-    fused = isinstance(l2, float) and not clips and tile.mover.adds_l2
+    # The mover penalises the weights as it finds them: those that decay has shrunk already.
+    fused = isinstance(l2, float) and not clips and numbers.decay is None and tile.mover.adds_l2
     _penalise(tile, None if fused else l2, None if numbers.l1 is None else numbers.l1 / total)
     if clips:
         _clip(tile)

@@ -29,6 +29,7 @@ from tests.engine.replica_reference import (
 SETTINGS = {
     "penalties": [{"l1": 0.3}, {"l2": 0.5}, {"l1": 0.1, "l2": 0.2}, {}],
     "decay": [{"weight_decay": 0.1}, {}],
+    "decay beside l2": [{"weight_decay": 0.5, "l2": 0.5, "lr": 0.05}, {"l2": 0.1}],
     "coupled decay": [{"optimizer": get_optimizer("adam", weight_decay=w)} for w in (0.0, 0.1)],
     "epsilon": [{"adam_epsilon": (1e-3, 0.999)}, {"lr": 0.1, "adam_epsilon": (1e-3, 0.999)}],
     "bounds": [
