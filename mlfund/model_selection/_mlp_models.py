@@ -136,6 +136,13 @@ class _Stacked:
 class MLPClassifiers(_Stacked, StackedClassifiers):
     """Classifiers of one split."""
 
+    def codes(self, raw: np.ndarray) -> np.ndarray:
+        """Return numbers of classes, (m, r), or 0/1 indicators, (m, r, n_labels)."""
+        if len(self.classes) == 1 and not self.multilabel:
+            # There is one raw score, which speaks of a second class.
+            return np.zeros(raw.shape[:2], dtype=np.intp)
+        return super().codes(raw)
+
     def predict_proba(self, raw: np.ndarray) -> np.ndarray | None:
         """Return probabilities, (m, r, n_classes); None for a loss without a link."""
         own = self._any

@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import KFold, ShuffleSplit
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from skorch.callbacks import EpochScoring
 
-from mlfund import MLPClassifier, MLPRegressor
+from mlfund import BatchedGridSearchCV, MLPClassifier, MLPRegressor
 from mlfund.losses import BinaryDice
 from mlfund.model_selection._contract import Affine
 from mlfund.model_selection._mlp_family import MLPFamily
@@ -115,6 +115,24 @@ def test_splits_that_know_other_classes():
         [MLPClassifier(**SHORT), MLPClassifier(**SHORT, alpha=1.0)],
         rows_of(X, Y, splits=[(order[:130], order[:130]), *KFold(2).split(X)]),
     )
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_splits_of_one_class_score_as_alone(scoring):
+    first, second = np.flatnonzero(np.unique(Y2)[0] == Y2), np.flatnonzero(np.unique(Y2)[1] == Y2)
+    rest = np.r_[first[30:], second]
+    splits = [(first[:30], first[30:]), (first[:30], rest), (second, first), *KFold(2).split(X2)]
+    found = [
+        search(MLPClassifier(**SHORT), {"alpha": [1e-4, 1.0]}, cv=splits, scoring=scoring)
+        .fit(X2, Y2)
+        .cv_results_
+        for search in (GridSearchCV, BatchedGridSearchCV)
+    ]
+    assert found[1]["batched"].all()
+    for split in range(len(splits)):
+        expected, own = (results[f"split{split}_test_score"] for results in found)
+        np.testing.assert_allclose(own, expected, rtol=1e-9)
 
 
 def test_diverged_trainings_end_as_alone():
