@@ -15,7 +15,7 @@ from mlfund.estimators._mlp_spec import layer_sizes
 from mlfund.model_selection._contract import SearchRows, TrainedModels
 from mlfund.model_selection._mlp_chain import NotAChainError
 from mlfund.model_selection._mlp_plan import Start, Table, content
-from mlfund.model_selection._mlp_refusal import reason_to_refuse
+from mlfund.model_selection._mlp_refusal import reason_to_refuse, refused_by_fit
 from mlfund.model_selection._mlp_training import FIT_ERRORS, StackedTraining
 
 
@@ -35,7 +35,7 @@ class MLPFamily:
             return reason
         table = self._table(estimator, rows)
         if isinstance(table, Exception):
-            return "fit refuses some of the rows"
+            return refused_by_fit("some of the rows", table)
         return None if isinstance(estimator, BaseMLP) else module_refusal(estimator, rows, table)
 
     def group_key(self, estimator: Any) -> Hashable:
@@ -91,8 +91,8 @@ def module_refusal(estimator: Any, rows: SearchRows, table: Table) -> str | None
             warnings.simplefilter("ignore")
             # Which seed does not matter for the layers.
             start = Start.of(estimator, table, rows.splits[0][0], np.random.RandomState(0))
-    except FIT_ERRORS:
-        return "fit refuses its module or its targets"
+    except FIT_ERRORS as error:
+        return refused_by_fit("its module or its targets", error)
     except NotAChainError as error:
         return f"the module is no chain of linear layers with one activation: {error}"
     if len(start.net.intercepts[-1]) != start.width:

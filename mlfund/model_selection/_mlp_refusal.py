@@ -72,15 +72,21 @@ def reason_to_refuse(estimator: Any, rows: SearchRows) -> str | None:
             n_hidden = len(_mlp_spec.layer_sizes(estimator.hidden_layer_sizes))
             _mlp_spec.dropout_rates(estimator.dropout, n_hidden)
         _neural_spec.schedule_of(estimator)
-    # What a fit would say, a fit shall say: in its words, for its split.
-    except (ValueError, TypeError):
-        return "fit refuses its parameters"
+        resolve_device(estimator.device)
+    # What a fit would say, a fit shall say: for its split.
+    except (ValueError, TypeError) as error:
+        return refused_by_fit("its parameters", error)
     for reason, holds in _REASONS.items():
         if holds(estimator):
             return reason
     if optimizer.name not in OPTIMIZERS:
         return f"the optimizer {optimizer.name!r} is not stacked"
     return _loss_refusal(estimator) or _rows_refusal(estimator, rows)
+
+
+def refused_by_fit(what: str, error: Exception) -> str:
+    """Return a reason with the words of the fit, of which the first line tells what is wrong."""
+    return f"fit refuses {what}: {str(error).partition(chr(10))[0]}"
 
 
 def _loss_refusal(estimator: Any) -> str | None:
@@ -92,8 +98,8 @@ def _loss_refusal(estimator: Any) -> str | None:
     try:
         # Members of a family are alike in this, whatever the classes will be.
         member = loss_for(loss, "binary" if is_classifier(estimator) else "real")
-    except ValueError:
-        return "fit refuses its parameters"
+    except ValueError as error:
+        return refused_by_fit("its parameters", error)
     return "a loss of the whole batch is not stacked" if member.reduction == "batch" else None
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from skorch.callbacks import EpochScoring
 
@@ -59,20 +59,33 @@ def test_what_is_left_is_stacked(accepted):
         {"loss": "poisson"},
         {"optimizer": "none such"},
         {"schedule": "none such"},
+        {"device": "cuda:99"},
+        {"device": "none such"},
     ],
 )
 def test_parameters_that_fit_refuses_are_left_to_fit(wrong):
     candidate = MLPClassifier(**wrong)
-    assert MLPFamily().refusal(candidate, rows_of(X2, Y2)) == "fit refuses its parameters"
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises((ValueError, TypeError)) as raised:
         candidate.fit(X2, Y2)
+    reason = MLPFamily().refusal(candidate, rows_of(X2, Y2))
+    assert reason == f"fit refuses its parameters: {raised.value}"
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_device_that_is_not_here_fails_its_candidates_alone():
+    search = BatchedGridSearchCV(MLPClassifier(**SHORT), {"device": ["cpu", "cuda:99"]}, cv=2)
+    with pytest.warns(FitFailedWarning, match="cuda:99"):
+        results = search.set_params(refit=False).fit(X2, Y2).cv_results_
+    assert list(np.isnan(results["mean_test_score"])) == [False, True]
+    assert list(results["batched"]) == [True, False]
 
 
 def test_rows_that_fit_refuses_are_left_to_fit():
     hole = X.copy()
     hole[3, 2] = np.nan
     family = MLPFamily()
-    assert family.refusal(MLPClassifier(), rows_of(hole, Y)) == "fit refuses some of the rows"
+    reason = family.refusal(MLPClassifier(), rows_of(hole, Y))
+    assert reason == "fit refuses some of the rows: Input X contains NaN."
     assert family.refusal(MLPClassifier(), rows_of(X, Y)) is None
 
 
