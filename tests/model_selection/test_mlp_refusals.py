@@ -71,7 +71,7 @@ def test_parameters_that_fit_refuses_are_left_to_fit(wrong):
     assert reason == f"fit refuses its parameters: {raised.value}"
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_device_that_is_not_here_fails_its_candidates_alone():
     search = BatchedGridSearchCV(MLPClassifier(**SHORT), {"device": ["cpu", "cuda:99"]}, cv=2)
     with pytest.warns(FitFailedWarning, match="cuda:99"):
