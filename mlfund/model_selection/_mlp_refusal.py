@@ -8,6 +8,7 @@ from typing import Any
 
 from sklearn.base import is_classifier
 from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils.validation import _is_arraylike, _num_samples
 
 from mlfund._check import resolve_device
 from mlfund.estimators import _mlp_spec, _neural_spec
@@ -110,4 +111,9 @@ def _rows_refusal(estimator: Any, rows: SearchRows) -> str | None:
     unknown = sorted(given - TAKEN_BY_FIT)
     if unknown:
         return f"fit takes {', '.join(unknown)}, which cannot be divided among splits"
+    n_rows = _num_samples(rows.X)
+    for name in sorted(given):
+        value = rows.fit_params[name]
+        if not _is_arraylike(value) or _num_samples(value) != n_rows:
+            return f"{name} is no column of {n_rows} values, one a row"
     return None

@@ -98,6 +98,23 @@ def test_other_rows_are_refused():
     assert "precision" in family.refusal(MLPClassifier(precision="float32"), rows)
 
 
+@pytest.mark.parametrize("shape", [(len(Y) // 2,), (2 * len(Y),), (1, len(Y))])
+def test_weights_of_other_lengths_fail_as_alone(shape):
+    weight, errors = np.ones(shape), []
+    for search in (GridSearchCV, BatchedGridSearchCV):
+        with pytest.raises(ValueError, match="All the 4 fits failed") as raised:
+            search(MLPClassifier(**SHORT), {"alpha": [0.1, 1.0]}, cv=2).fit(
+                X, Y, sample_weight=weight
+            )
+        errors.append(str(raised.value).splitlines()[-1])
+    assert errors[0] == errors[1]
+
+
+def test_one_weight_for_all_rows_is_left_to_fit():
+    reason = MLPFamily().refusal(MLPClassifier(), rows_of(X, Y, fit_params={"sample_weight": 2.0}))
+    assert reason == f"sample_weight is no column of {len(Y)} values, one a row"
+
+
 def test_a_loss_for_another_target_fails_as_in_fit():
     candidates = [MLPClassifier(**SHORT, loss=BinaryDice(0.01))]
     assert "whole batch" in MLPFamily().refusal(candidates[0], rows_of(X, Y))
