@@ -66,19 +66,28 @@ class MLPFamily:
 
     def _table(self, estimator: Any, rows: SearchRows) -> Table | Exception:
         key = (type(estimator), estimator.precision)
-        if self._last is not None and self._last[0]() is rows and self._last[1] == key:
-            return self._last[2]
+        # Read once: searches in other threads share the family.
+        last = self._last
+        if last is not None and last[0]() is rows and last[1] == key:
+            return last[2]
         found: Table | Exception
         try:
             found = Table.of(estimator, rows)
         except FIT_ERRORS as error:
-            found = error
+            found = _detached(error)
         self._last = (weakref.ref(rows, self._forget), key, found)
         return found
 
     def _forget(self, reference: Any) -> None:
-        if self._last is not None and self._last[0] is reference:
+        last = self._last
+        if last is not None and last[0] is reference:
             self._last = None
+
+
+def _detached(error: Exception) -> Exception:
+    """Return an error that no longer holds the calls it came from, and with them the rows."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def module_refusal(estimator: Any, rows: SearchRows, table: Table) -> str | None:

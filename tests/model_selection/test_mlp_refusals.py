@@ -1,5 +1,7 @@
 """MLPs that are fitted by themselves, fits that fail or warn, and what the stack may see."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,18 @@ def test_rows_that_fit_refuses_are_left_to_fit():
     reason = family.refusal(MLPClassifier(), rows_of(hole, Y))
     assert reason == "fit refuses some of the rows: Input X contains NaN."
     assert family.refusal(MLPClassifier(), rows_of(X, Y)) is None
+
+
+@pytest.mark.parametrize("wrong", [np.nan, "text"])
+def test_rows_that_fit_refuses_are_not_kept(wrong):
+    X_wrong = X.astype(object)
+    X_wrong[3, 2] = wrong
+    family, rows = MLPFamily(), rows_of(X_wrong, Y)
+    held = weakref.ref(rows)
+    assert "some of the rows" in family.refusal(MLPClassifier(), rows)
+    del rows
+    # Not even until the next collection of garbage.
+    assert held() is None
 
 
 def test_other_rows_are_refused():
