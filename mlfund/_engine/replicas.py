@@ -60,3 +60,5 @@ def train_replicas(
                 yield number, trained
             if report is not None:
                 report(alive, len(replicas))
+        # The limit is of one program: the next is built in the place of this one.
+        del program

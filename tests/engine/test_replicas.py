@@ -1,5 +1,7 @@
 """Replicas of a stack end as trainings of their own do, and leave it when they stop."""
 
+import weakref
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,6 +13,7 @@ from mlfund._engine.replicas import (
     bytes_per_replica,
     train_replicas,
 )
+from mlfund._engine.replicas_program import Program
 from mlfund.optimizers import get_optimizer
 from mlfund.schedules import get_schedule
 from tests.engine.replica_reference import (
@@ -144,6 +147,22 @@ def test_a_memory_limit_changes_no_result_and_is_kept():
     # Programs of two, one after the other.
     assert sorted({alive for alive, _ in told}) == [0, 2, 4, 6, 8]
     assert {total for _, total in told} == {8}
+
+
+def test_programs_do_not_lie_in_memory_together(monkeypatch):
+    built = []
+
+    class Watched(Program):
+        def __init__(self, *given):
+            assert all(held() is None for held in built)
+            super().__init__(*given)
+            built.extend(map(weakref.ref, (self, self.net, self.steps)))
+
+    monkeypatch.setattr("mlfund._engine.replicas.Program", Watched)
+    stack = stack_of()
+    limit = bytes_per_replica((D, 5, 1), BATCH, 8)
+    list(train_replicas(stack, replicas_of(stack, [{"max_epochs": 1}]), memory_limit=limit))
+    assert len(built) == 6
 
 
 def test_sparse_rows_and_files(tmp_path):
