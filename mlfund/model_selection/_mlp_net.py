@@ -30,7 +30,7 @@ class Net:
     dropout : tuple of float or None
         Rates of a module of one's own.
     generator : torch.Generator or None
-        What dropout draws from.
+        What dropout draws from; None without dropout.
     """
 
     coefs: list[np.ndarray]
@@ -58,7 +58,11 @@ class Net:
         chain = chain_of(module.module)
         coefs = [_array(layer.weight.t()) for layer in chain.layers]
         intercepts = [_array(layer.bias) for layer in chain.layers]
-        return cls(coefs, intercepts, chain.activation, chain.dropout)
+        generator = None
+        if any(chain.dropout):
+            # As a fit seeds torch, whose own stream dropout draws from.
+            generator = torch.Generator().manual_seed(module.recipe.seed)
+        return cls(coefs, intercepts, chain.activation, chain.dropout, generator)
 
 
 def rates_of(estimator: Any, net: Net) -> tuple[float, ...]:

@@ -106,6 +106,18 @@ def test_dropout_of_the_module_is_stacked():
     assert (dropped.predict(X) == dropped.predict(X)).all()
 
 
+def test_masks_of_the_module_depend_on_the_seed():
+    net = nn.Sequential(nn.Linear(10, 4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 3))
+
+    def losses(seed):
+        # All else is the same for all seeds.
+        candidate = NeuralClassifier(net, **SHORT | {"random_state": seed}, shuffle=False)
+        return stacked([candidate], rows_of(X, Y))[0].estimator(0).loss_curve_
+
+    assert losses(0) == losses(0)
+    assert losses(0) != losses(1)
+
+
 @pytest.mark.parametrize(
     ("module", "why"),
     [
