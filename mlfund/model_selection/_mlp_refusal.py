@@ -32,6 +32,7 @@ _REASONS: dict[str, Callable[[Any], Any]] = {
     ),
     "checkpoint_dir keeps the state of one fit": lambda own: own.checkpoint_dir is not None,
     "verbose prints the epochs of one fit": lambda own: own.verbose,
+    "track_norms measures the steps of one fit": lambda own: own.track_norms,
     "averaged weights are not stacked": lambda own: own.averaging is not None,
     "mixup is not stacked": lambda own: own.mixup,
     "input_noise is not stacked": lambda own: own.input_noise,
