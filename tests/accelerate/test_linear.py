@@ -239,7 +239,7 @@ def test_grids_take_weights_groups_and_scorers(names):
         ({"solver": "liblinear", "intercept_scaling": 2}, "intercept_scaling"),
         ({"max_iter": 2}, "max_iter=2 was reached"),
     ],
-    ids=str,
+    ids=["function", "intercept_scaling", "max_iter"],
 )
 def test_grids_that_are_not_equivalent(record, names, given, reason):
     X, y = DATA["two"]
