@@ -35,7 +35,11 @@ def kind_of(final: Any) -> Any:
 def why_not_translated(estimator: Any) -> str | None:
     """Return why there is no estimator of mlfund for this one."""
     final = final_step(estimator)[1]
-    return None if kind_of(final) else f"{type(final).__name__} cannot be trained in batches"
+    if kind_of(final):
+        return None
+    if type(final).__module__.startswith("mlfund."):
+        return "it searches an estimator of mlfund, for which there are mlfund's own searches"
+    return f"{type(final).__name__} cannot be trained in batches"
 
 
 def why_not_fitted(estimator: Any, params: Mapping[str, Any]) -> str | None:

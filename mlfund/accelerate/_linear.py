@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from mlfund.accelerate._replacement import (
     Replacement,
     accelerated,
+    as_in,
     parameters,
     publish_columns,
 )
@@ -30,10 +31,9 @@ class LogisticRegression(Replacement, _sklearn.LogisticRegression):
     __doc__ = _sklearn.LogisticRegression.__doc__
     _replaced = _sklearn.LogisticRegression
 
+    @as_in(_replaced.fit)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         return accelerated(self, X, y, sample_weight=sample_weight)
-
-    fit.__doc__ = _replaced.fit.__doc__
 
     def _refusal(self, X: Any, y: Any, sample_weight: Any) -> str | None:
         return why_not_linear(self)
@@ -56,10 +56,9 @@ class LogisticRegressionCV(Replacement, _sklearn.LogisticRegressionCV):
     __doc__ = _sklearn.LogisticRegressionCV.__doc__
     _replaced = _sklearn.LogisticRegressionCV
 
+    @as_in(_replaced.fit)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Any:
         return accelerated(self, X, y, sample_weight=sample_weight, **params)
-
-    fit.__doc__ = _replaced.fit.__doc__
 
     def _refusal(self, X: Any, y: Any, sample_weight: Any, **params: Any) -> str | None:
         if callable(self.scoring) and not isinstance(self.scoring, _BaseScorer):

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from mlfund.accelerate._replacement import (
     Replacement,
     accelerated,
+    as_in,
     parameters,
     publish_columns,
 )
@@ -31,10 +32,9 @@ class _MLP(Replacement):
 
     solver: str
 
+    @as_in(_sklearn.BaseMultilayerPerceptron.fit)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         return accelerated(self, X, y, sample_weight=sample_weight)
-
-    fit.__doc__ = _sklearn.BaseMultilayerPerceptron.fit.__doc__
 
     def _refusal(self, X: Any, y: Any, sample_weight: Any) -> str | None:
         reason = why_not_equivalent(self) or why_not_weights(sample_weight)

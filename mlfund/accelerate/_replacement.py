@@ -13,12 +13,14 @@ import inspect
 import pkgutil
 from abc import ABCMeta
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from sklearn import get_config
 
 from mlfund.accelerate._record import MLFUND, SKLEARN, Record, active
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class NotEquivalentError(Exception):
@@ -51,6 +53,9 @@ def _reduce_class(cls: type) -> Any:
 copyreg.pickle(ReplacementMeta, _reduce_class)
 
 
+_REPLACEMENTS: dict[type, type] = {}
+
+
 class Replacement(metaclass=ReplacementMeta):
     """Mixin that goes before the class it replaces, which `_replaced` names.
 
@@ -64,8 +69,11 @@ class Replacement(metaclass=ReplacementMeta):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "_replaced" in vars(cls):
+            _REPLACEMENTS.setdefault(cls._replaced, cls)
+            return
         record = active()
-        if record is not None and "_replaced" not in vars(cls):
+        if record is not None:
             record.note(
                 f"{cls.__module__}.{cls.__qualname__} derives from a replaced name: files to "
                 "which cloudpickle writes it need mlfund to be read."
@@ -91,6 +99,18 @@ class Replacement(metaclass=ReplacementMeta):
         return other
 
 
+def as_in(replaced: Callable[..., Any]) -> Callable[[Function], Function]:
+    """Give a function the documentation of the one it replaces, and its looks."""
+
+    def dressed(function: Function) -> Function:
+        function.__doc__ = replaced.__doc__
+        function.__qualname__ = replaced.__qualname__
+        function.__annotations__ = {}
+        return function
+
+    return dressed
+
+
 def accelerated(estimator: Any, X: Any, y: Any, **params: Any) -> Any:
     """Fit by mlfund where that is equivalent, else by the class that was replaced.
 
@@ -104,25 +124,30 @@ def accelerated(estimator: Any, X: Any, y: Any, **params: Any) -> Any:
     """
     kind = _kind(estimator)
     record = active()
-    if record is None:
+    if record is None or Replacement not in type(estimator).__mro__:
         return kind._replaced.fit(estimator, X, y, **params)
     name = kind.__name__
-    reason = _why_not(estimator, kind, X, y, params)
+    reason = _why_not(estimator, kind) or _try(estimator, record, name, X, y, params)
     if reason is None:
-        reason = _try(estimator, record, name, X, y, params)
-        if reason is None:
-            return estimator
+        return estimator
     record.leave_to_sklearn(name, reason)
     with record.timed(name, SKLEARN):
         return kind._replaced.fit(estimator, X, y, **params)
 
 
 def _kind(estimator: Any) -> Any:
-    """Return the replacement among the classes of an estimator."""
-    return next(cls for cls in type(estimator).__mro__ if "_replaced" in vars(cls))
+    """Return the replacement among the classes of an estimator.
+
+    ``LogisticRegression.fit(model, X, y)`` may also be called with an instance of the class
+    that was replaced: then what stands for that.
+    """
+    classes = type(estimator).__mro__
+    found = next((cls for cls in classes if "_replaced" in vars(cls)), None)
+    return found or next(_REPLACEMENTS[cls] for cls in classes if cls in _REPLACEMENTS)
 
 
-def _why_not(estimator: Any, kind: Any, X: Any, y: Any, params: dict[str, Any]) -> str | None:
+def _why_not(estimator: Any, kind: Any) -> str | None:
+    """Return what keeps mlfund away from any estimator; raise for parameters out of range."""
     private = _overridden(type(estimator), kind)
     if private is not None:
         return f"{type(estimator).__name__} has a {private} of its own"
@@ -131,8 +156,7 @@ def _why_not(estimator: Any, kind: Any, X: Any, y: Any, params: dict[str, Any]) 
     if get_config()["array_api_dispatch"]:
         return "array_api_dispatch=True"
     estimator._validate_params()
-    reason: str | None = estimator._refusal(X, y, **params)
-    return reason
+    return None
 
 
 def _overridden(cls: type, kind: Any) -> str | None:
@@ -158,15 +182,16 @@ def _try(
     """Fit by mlfund; return why that came to nothing, None if it did not."""
     before = [(stream, stream.get_state()) for stream in _streams(estimator)]
     try:
-        with record.timed(name, MLFUND):
-            estimator._fit_by_mlfund(X, y, **params)
+        reason: str | None = estimator._refusal(X, y, **params)
+        if reason is None:
+            with record.timed(name, MLFUND):
+                estimator._fit_by_mlfund(X, y, **params)
+            return None
     except NotEquivalentError as error:
         reason = str(error)
     # An error to be shown is scikit-learn's to raise, whose fit comes next.
     except Exception as error:
         reason = f"mlfund's fit raised {type(error).__name__}: {error}"
-    else:
-        return None
     for stream, state in before:
         stream.set_state(state)
     return reason

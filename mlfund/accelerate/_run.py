@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+import io
 import os
 import runpy
 import sys
+import zipfile
 from collections.abc import Callable
-from types import TracebackType
+from importlib.machinery import SourceFileLoader
+from types import ModuleType, TracebackType
 from typing import Any, NoReturn
 
 _NOT_OF_THE_SCRIPT = {__file__, runpy.__file__, "<frozen runpy>"}
 
 
 def run_script(path: str, arguments: list[str]) -> None:
-    """Run a file (or a folder or zip file with a `__main__`) as `python path arguments` does."""
+    """Run a file as `python path arguments` does, or a folder or zip file with a `__main__`."""
     sys.argv[:] = [path, *arguments]
-    if not sys.flags.safe_path and os.path.isfile(path):
+    if os.path.isdir(path) or zipfile.is_zipfile(path):
+        sys.path[0] = path
+        _shown_as_its_own(lambda: _run_as_main("__main__", alter_argv=False))
+        return
+    if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
-    _shown_as_its_own(lambda: runpy.run_path(path, run_name="__main__"))
+    # as Python itself says it, wherever the script may change to
+    _shown_as_its_own(lambda: _run_file(os.path.abspath(path)))
 
 
 def run_module(name: str, arguments: list[str]) -> None:
     """Run a module as `python -m name arguments` does."""
     # runpy puts the file's path into sys.argv[0].
     sys.argv[:] = [name, *arguments]
-    _shown_as_its_own(lambda: runpy.run_module(name, run_name="__main__", alter_sys=True))
+    _shown_as_its_own(lambda: _run_as_main(name, alter_argv=True))
+
+
+def _fresh_main(**attributes: Any) -> dict[str, Any]:
+    """Put a new `__main__` in the place of ours, and leave it: threads may outlive the script."""
+    main = ModuleType("__main__")
+    vars(main).update(__builtins__=__builtins__, **attributes)
+    sys.modules["__main__"] = main
+    return vars(main)
+
+
+def _run_file(path: str) -> None:
+    with io.open_code(path) as file:
+        code = compile(file.read(), path, "exec")
+    loader = SourceFileLoader("__main__", path)
+    exec(code, _fresh_main(__file__=path, __loader__=loader, __cached__=None))
+
+
+def _run_as_main(name: str, *, alter_argv: bool) -> None:
+    _fresh_main()
+    # What `python -m` itself calls; the public run_module takes its `__main__` away at the end.
+    runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
 
 
 def _shown_as_its_own(run: Callable[[], Any]) -> None:

@@ -11,7 +11,7 @@ from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer
 
 from mlfund.accelerate._final_step import estimators_of_mlfund, why_not_fitted, why_not_translated
 from mlfund.accelerate._record import active
-from mlfund.accelerate._replacement import Replacement, accelerated, parameters
+from mlfund.accelerate._replacement import Replacement, accelerated, as_in, parameters
 
 # What a search of mlfund's knows beside scikit-learn's.
 _OURS = ("batched_reasons_",)
@@ -28,10 +28,9 @@ class _Search(Replacement):
     n_splits_: int
     _get_scorers: Any
 
+    @as_in(_sklearn.BaseSearchCV.fit)
     def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
         return accelerated(self, X, y, **params)
-
-    fit.__doc__ = _sklearn.BaseSearchCV.fit.__doc__
 
     def _refusal(self, X: Any, y: Any, **params: Any) -> str | None:
         if self.verbose > 1:

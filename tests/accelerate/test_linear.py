@@ -265,7 +265,8 @@ def test_groups_are_routed_to_the_splitter(names):
 
     X, y = DATA["two"]
     groups = np.arange(len(y)) // 10
-    given = {"l1_ratios": (0,), "use_legacy_attributes": False, "scoring": "accuracy", "Cs": 2}
+    given = {"l1_ratios": (0,), "use_legacy_attributes": False, "scoring": "accuracy"}
+    given["Cs"] = [0.1, 1]
     with sklearn.config_context(enable_metadata_routing=True):
         model = names.LogisticRegressionCV(cv=GroupKFold(4), **given).fit(X, y, groups=groups)
     assert len(model.scores_) == 4

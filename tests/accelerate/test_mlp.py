@@ -134,11 +134,12 @@ def test_small_trainings_import_no_torch(record):
 
 
 def test_errors_are_scikit_learns(names):
-    for given, y in (({"alpha": -1}, Y), ({"activation": "gelu"}, Y), ({}, Y[:3])):
+    wrong = [({"alpha": -1}, X, Y), ({"activation": "gelu"}, X, Y), ({}, X, Y[:3]), ({}, Y, Y)]
+    for given, rows, y in [*wrong, ({}, X, None)]:
         with pytest.raises(ValueError, match=r".") as expected:
-            theirs.MLPClassifier(**SHORT | given).fit(X, y)
+            theirs.MLPClassifier(**SHORT | given).fit(rows, y)
         with pytest.raises(type(expected.value)) as ours:
-            names.MLPClassifier(**SHORT | given).fit(X, y)
+            names.MLPClassifier(**SHORT | given).fit(rows, y)
         assert str(ours.value) == str(expected.value)
 
 

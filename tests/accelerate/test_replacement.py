@@ -188,6 +188,16 @@ def test_a_subclass_works_in_other_processes(record, LogisticRegression, tmp_pat
     assert [float(word) for word in done.stdout.split()] == list(expected), done.stderr
 
 
+def test_the_function_fit_takes_instances_of_either_class(record, LogisticRegression):
+    theirs = LogisticRegression.fit(_logistic.LogisticRegression(), X, Y)
+    expected = _logistic.LogisticRegression().fit(X, Y)
+    np.testing.assert_array_equal(theirs.coef_, expected.coef_)
+    assert not record.fits
+    ours = LogisticRegression.fit(LogisticRegression(), X, Y)
+    np.testing.assert_allclose(ours.coef_, expected.coef_, atol=5e-3)
+    assert record.fits["LogisticRegression"].calls == {"mlfund": 1}
+
+
 def test_instances_outlive_the_acceleration():
     with accelerate.install(quiet=True):
         from sklearn.linear_model import LogisticRegression

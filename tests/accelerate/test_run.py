@@ -1,5 +1,6 @@
 """`python -m mlfund.accelerate`: a script runs as by `python`, and may be reported on."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ def script(tmp_path, monkeypatch):
     """Write a script; what running it in this process changes is undone."""
     monkeypatch.setattr(sys, "argv", ["before"])
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     hook = sys.excepthook
 
     def write(text, name="script.py"):
@@ -44,7 +46,7 @@ def test_a_script_sees_itself_as_main(script, capsys):
     main(["--quiet", path, "--report", "-m", "x"])
     out, err = capsys.readouterr()
     folder = path.rpartition("/")[0]
-    assert out.splitlines() == [f"__main__ {path}  --report -m x {folder}", "True", "[1] True"]
+    assert out.splitlines() == [f"__main__ {path} None --report -m x {folder}", "True", "[1] True"]
     assert err == ""
 
 
@@ -55,6 +57,19 @@ def test_a_module_sees_itself_as_main(script, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert out.startswith(f"__main__ {path}  --report x ")
     assert out.endswith("[1] True\n")
+
+
+def test_a_folder_with_a_main_is_run(script, tmp_path, capsys):
+    script("print(__name__, __package__, [__file__])", "__main__.py")
+    main(["--quiet", str(tmp_path)])
+    assert capsys.readouterr().out == f"__main__  {[str(tmp_path / '__main__.py')]}\n"
+
+
+def test_what_a_script_leaves_behind_still_finds_its_classes(script):
+    main(["--quiet", script("class Mine:\n    pass\n\n\nname = __name__\n")])
+    left = sys.modules["__main__"]
+    assert left.name == "__main__"
+    assert type(pickle.loads(pickle.dumps(left.Mine()))) is left.Mine
 
 
 def test_report_on_standard_error(script, capsys):

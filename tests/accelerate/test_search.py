@@ -16,6 +16,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
 
+import mlfund
+
 X, Y = load_iris(return_X_y=True)
 EXACT = {"tol": 1e-6, "max_iter": 1000}
 GRID = {"logisticregression__C": [0.01, 0.1, 1.0]}
@@ -135,6 +137,12 @@ def test_networks_are_searched(record, names, solver):
 NET = _mlp.MLPClassifier((3,), max_iter=3, random_state=0)
 REASONS = {
     "another estimator": (SVC(), {"C": [1, 2]}, {}, "SVC cannot be trained in batches"),
+    "an estimator of mlfund": (
+        mlfund.LogisticRegression(),
+        {"C": [1, 2]},
+        {},
+        "an estimator of mlfund",
+    ),
     "a last step in the grid": (
         scaled(),
         {"logisticregression": [SVC(), _logistic.LogisticRegression()]},
