@@ -103,7 +103,9 @@ class SharedMetric:
         measured = nearest_of(len(strengths), count)
 
         def curvature(place: int):
-            H, l2 = self._hessian(V[place]), self._l2[strengths[measured == place]]
+            # numpy's error state is one of the thread.
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                H, l2 = self._hessian(V[place]), self._l2[strengths[measured == place]]
             if not self.sample.dense:
                 return Diagonal(H, self._units)
             kind = Inverses if len(l2) <= FEW_STRENGTHS else Spectrum

@@ -24,7 +24,8 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from mlfund._solvers import kernels, stacked_descent, stacked_grid, stacked_metrics
 from mlfund._solvers.stacked import solve_grid
 from mlfund._solvers.stacked_data import FoldedRows, training_times
-from mlfund._solvers.stacked_metrics import nearest_of
+from mlfund._solvers.stacked_metrics import Sample, SharedMetric, nearest_of
+from mlfund._solvers.stacked_problem import StackedProblem
 from mlfund._solvers.stacked_rows import FoldedDesign, sort_into_segments
 
 CS = np.array([10.0, 0.01, 1.0])
@@ -324,6 +325,19 @@ def test_default_tolerance_is_no_looser_than_newtons():
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+def test_curvature_where_margins_overflow_is_silent_on_threads_too():
+    X, code = data(300, 3)
+    times = training_times([np.arange(0, 200), np.arange(100, 300)], 300)
+    design = FoldedDesign(X, times, intercept=True, free=True, standardise=False)
+    l2 = np.array([[0.1, 0.1], [0.01, 0.01]])
+    problem = StackedProblem(design, code, 2, None, l2, np.full(2, 200.0), None, np.float32)
+    problem.threads = 2
+    metric = SharedMetric(problem, Sample(problem, np.random.RandomState(0)), 2)
+    metric.refresh(np.full((2, 1, design.p), 1e4), np.arange(2))
+    G = np.ones((4, 1, design.p))
+    assert np.isfinite(metric.solve(G, problem.places(np.arange(4)))).all()
+
+
 def test_steps_that_overshoot_are_shortened():
     """Far, separable data: the pilot's unit steps would run away without the slope test."""
     rng = np.random.RandomState(0)
@@ -421,8 +435,6 @@ def test_segments_hold_each_row_with_its_folds(F, n, most, seed):
 @pytest.mark.parametrize("standardise", [False, True])
 @pytest.mark.parametrize("k", [2, 3])
 def test_gradient_is_the_derivative(k, standardise):
-    from mlfund._solvers.stacked_problem import StackedProblem
-
     X, code = data(90, 3, k=k)
     times = training_times([np.arange(0, 60), np.arange(30, 90)], 90)
     design = FoldedDesign(X, times, intercept=True, free=True, standardise=standardise)
