@@ -16,6 +16,9 @@ OVERSHOOT = 0.5
 MAX_TRIALS = 12
 # Of `tol`: the change of the mean loss that a step still promises when a model is done.
 DECREMENT_PART = 1e-3
+# Steps with a gradient of at most `tol` after which that must do: where hardly any penalty
+# holds separable rows, each step promises as much as the last one.
+MOST_CALM = 8
 # Steps without a smaller gradient after which a model leaves the stack: near the floor of
 # the arithmetic for rounding, elsewhere as one that needs a closer search.
 FLOOR_PATIENCE, NEAR_FLOOR = 6, 30
@@ -149,7 +152,7 @@ def minimise_stack(
         The gradients at the start and what is remembered of the steps to it.
     """
     V, best = stack.V[models], np.full(len(models), np.inf)
-    since_best = np.zeros(len(models), dtype=int)
+    since_best, calm = np.zeros((2, len(models)), dtype=int)
     floor = FLOOR_ULP * float(np.finfo(problem.dtype).eps)
     if start is None:
         start = problem.gradients(V, models), StackedLBFGS(metric, V.size)
@@ -163,13 +166,14 @@ def minimise_stack(
         status[(since_best >= PATIENCE) | ~np.isfinite(size)] = STALLED
         near = (since_best >= FLOOR_PATIENCE) & (best <= NEAR_FLOOR * floor)
         status[near | (standardised <= floor)] = ROUNDING
-        D = _converged(problem, models, G, size, tol, lbfgs, status)
+        calm += size <= tol
+        D = _converged(problem, models, G, size, tol, lbfgs, status, calm)
         done = status != RUNNING
         if done.any():
             _settle(stack, models, V, D, size, status, done)
             left = ~done
             models, V, G = models[left], V[left], G[left]
-            best, since_best = best[left], since_best[left]
+            best, since_best, calm = best[left], since_best[left], calm[left]
             lbfgs.keep(left)
         if not len(models):
             return
@@ -184,14 +188,14 @@ def minimise_stack(
         step += 1
 
 
-def _converged(problem, models, G, size, tol, lbfgs, status) -> NDArray | None:
+def _converged(problem, models, G, size, tol, lbfgs, status, calm) -> NDArray | None:
     """Mark the models that are done; return the steps that their last gradients are worth."""
     small = size <= tol
     if not small.any():
         return None
     D = lbfgs.direction(G, problem.places(models))
     # A small gradient alone says little where the curvature is smaller still.
-    ended = (status == MAX_ITER) | (status == STALLED)
+    ended = (status == MAX_ITER) | (status == STALLED) | (calm >= MOST_CALM)
     status[small & (ended | (-_dots(G, D) <= DECREMENT_PART * tol))] = CONVERGED
     return D
 

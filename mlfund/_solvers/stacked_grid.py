@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from mlfund._solvers.choice import NEWTON, choose
 from mlfund._solvers.linear import LARGEST_PENALTY, Fit, Penalty, solve
 from mlfund._solvers.losses import BinaryLoss, MultinomialLoss
 from mlfund._solvers.stacked_data import FoldedRows, GridFit, Terms
@@ -20,6 +21,8 @@ from mlfund._solvers.threads import blas_threads, threads_for
 
 # Under so many products of entries of X and models, float32 saves less than it costs.
 FLOAT32_WORK = 2e7
+# Of `max_iter`, one in so many iterations are the stack's where Newton's method is at hand.
+STACK_PART = 2
 # Weights of the models solved together: 32 MB each for weights, gradients, memory.
 STACK_ENTRIES = 2**22
 
@@ -73,16 +76,28 @@ class Grid:
         # The passes have their own threads; all other products are small.
         alone = threads_for(0.0) if problem.compiled else contextlib.nullcontext()
         with alone, np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            stack = descend(problem, self.terms.tol, self.terms.max_iter, self.terms.rng)
+            stack = descend(problem, self.terms.tol, self._stack_share(), self.terms.rng)
         W, b = design.to_original(balanced(stack.V), problem.fold)
         where = (problem.fold, r, strengths[problem.strength])
         fit.W[where], fit.b[where] = W, b
         fit.n_iter[where], fit.gradient[where] = stack.n_iter, stack.gradient
         fit.converged[where] = stack.status != MAX_ITER
-        for m in np.flatnonzero(stack.status == STALLED).tolist():
+        left = (stack.status == MAX_ITER) & (stack.n_iter < self.terms.max_iter)
+        for m in np.flatnonzero((stack.status == STALLED) | left).tolist():
             fold, c = int(problem.fold[m]), int(strengths[problem.strength[m]])
             start = (W[m], b[m]) if np.isfinite(W[m]).all() and np.isfinite(b[m]).all() else None
             self._solve_one(fold, r, c, 0.0, start)
+
+    def _stack_share(self) -> int:
+        """Return the iterations a model may take in the stack.
+
+        Where the single solver is Newton's, it ends in a few steps what hardly any penalty
+        holds, at which a shared curvature is of no help.
+        """
+        n, k = len(self.design.order), self.rows.k
+        if choose(n, self.design.p, k, l1=False) == NEWTON:
+            return max(self.terms.max_iter // STACK_PART, 1)
+        return self.terms.max_iter
 
     def _solve_paths(self, r: int, ratio: float, strengths: NDArray) -> str | None:
         """Fit models one by one, each from the smaller C before it; return the algorithm."""

@@ -57,7 +57,7 @@ class BaseCNN(BuiltModule):
         "that in 1000 epochs rows of a ten millionth of the weight are fitted too"
     }
     # Bytes stay bytes until they are in a batch.
-    _input_dtypes: Any = (np.float32, np.float64, np.uint8)
+    _input_dtypes: Any = (np.float64, np.float32, np.uint8)
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         form = None

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
-from sklearn.datasets import load_iris, make_classification
+from sklearn.datasets import load_breast_cancer, load_iris, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV as SklearnCV
 from sklearn.metrics import get_scorer, make_scorer
@@ -22,6 +22,7 @@ from sklearn.model_selection import (
     ShuffleSplit,
     StratifiedKFold,
 )
+from sklearn.preprocessing import StandardScaler
 
 from mlfund import LogisticRegression, LogisticRegressionCV
 
@@ -384,3 +385,12 @@ def test_iris_example():
         Cs=4, l1_ratios=(0,), scoring="neg_log_loss", use_legacy_attributes=False
     ).fit(X, y)
     assert model.score(X, y) > -0.1
+
+
+def test_the_default_grid_ends_where_hardly_any_penalty_holds_the_weights():
+    # Strengths up to 1e4, and rows that are nearly separable: a warning would be an error.
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    options = {"l1_ratios": (0,), "scoring": "neg_log_loss", "use_legacy_attributes": False}
+    model = LogisticRegressionCV(**options).fit(X, y)
+    assert model.n_iter_.max() < 100
