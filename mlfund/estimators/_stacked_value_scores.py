@@ -11,7 +11,9 @@ from mlfund.estimators._stacked_responses import RegressorResponses
 def r2(said: RegressorResponses) -> Scores:
     """Return the shares of the variance explained, averaged over the outputs."""
     spread = said.average((said.y - said.average(said.y)) ** 2)
-    if len(said.y) < 2 or not (spread > 0).all():
+    # A weighted mean of equal values may differ from them by rounding.
+    constant = (said.y == said.y[:1]).all(axis=0)
+    if len(said.y) < 2 or constant.any() or not (spread > 0).all():
         return None
     return (1 - said.average(said.errors**2) / spread).mean(axis=1)
 

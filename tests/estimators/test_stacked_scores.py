@@ -218,6 +218,14 @@ def test_regression(name, seed, r, k, weighted, constant):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
+def test_r2_of_weighted_equal_targets_is_left_to_scikit_learn():
+    rng = np.random.default_rng(5)
+    y = np.full((2, 1), rng.normal())
+    for _ in range(50):
+        said = RegressorResponses(y, rng.uniform(0.1, 2, size=2), rng.normal(size=(3, 2, 1)))
+        assert stacked_scores(get_scorer("r2"), said, METHODS) is None
+
+
 def test_values_that_are_not_finite_are_left_to_scikit_learn():
     values = np.array([[[1.0], [np.nan]], [[1.0], [np.inf]], [[1.0], [2.5]]])
     said = RegressorResponses(np.array([[1.0], [2.0]]), None, values)
