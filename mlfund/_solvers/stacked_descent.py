@@ -16,9 +16,9 @@ OVERSHOOT = 0.5
 MAX_TRIALS = 12
 # Of `tol`: the change of the mean loss that a step still promises when a model is done.
 DECREMENT_PART = 1e-3
-# Steps with a gradient of at most `tol` after which that must do: where hardly any penalty
-# holds separable rows, each step promises as much as the last one.
-MOST_CALM = 8
+# Steps with a gradient of at most `tol` after which a model leaves as calm: where hardly any
+# penalty holds separable rows, each step promises as much as the last one.
+MOST_CALM = 16
 # Steps without a smaller gradient after which a model leaves the stack: near the floor of
 # the arithmetic for rounding, elsewhere as one that needs a closer search.
 FLOOR_PATIENCE, NEAR_FLOOR = 6, 30
@@ -26,7 +26,8 @@ PATIENCE = 40
 # Bytes of the memory of all models; beyond, each remembers fewer steps.
 MEMORY_BYTES = 5e8
 
-RUNNING, CONVERGED, ROUNDING, MAX_ITER, STALLED = range(5)
+# CALM: the gradient is as small as asked for, and a step still promises much.
+RUNNING, CONVERGED, CALM, ROUNDING, MAX_ITER, STALLED = range(6)
 
 
 class StackedLBFGS:
@@ -109,7 +110,7 @@ class Stack:
     ----------
     V : ndarray of shape (M, k, p)
     status, n_iter : ndarray of int of shape (M,)
-        One of RUNNING, CONVERGED, ROUNDING, MAX_ITER, STALLED; steps taken.
+        One of RUNNING, CONVERGED, CALM, ROUNDING, MAX_ITER, STALLED; steps taken.
     gradient : ndarray of shape (M,)
         Largest entry of the gradient, as measured for `tol`.
     """
@@ -194,9 +195,10 @@ def _converged(problem, models, G, size, tol, lbfgs, status, calm) -> NDArray | 
     if not small.any():
         return None
     D = lbfgs.direction(G, problem.places(models))
-    # A small gradient alone says little where the curvature is smaller still.
     ended = (status == MAX_ITER) | (status == STALLED) | (calm >= MOST_CALM)
-    status[small & (ended | (-_dots(G, D) <= DECREMENT_PART * tol))] = CONVERGED
+    status[small & ended] = CALM
+    # A small gradient alone says little where the curvature is smaller still.
+    status[small & (-_dots(G, D) <= DECREMENT_PART * tol)] = CONVERGED
     return D
 
 

@@ -13,7 +13,7 @@ from mlfund._solvers.choice import NEWTON, choose
 from mlfund._solvers.linear import LARGEST_PENALTY, Fit, Penalty, solve
 from mlfund._solvers.losses import BinaryLoss, MultinomialLoss
 from mlfund._solvers.stacked_data import FoldedRows, GridFit, Terms
-from mlfund._solvers.stacked_descent import MAX_ITER, STALLED
+from mlfund._solvers.stacked_descent import CALM, MAX_ITER, STALLED
 from mlfund._solvers.stacked_problem import StackedProblem
 from mlfund._solvers.stacked_rows import FoldedDesign
 from mlfund._solvers.stacked_stages import balanced, descend
@@ -73,31 +73,26 @@ class Grid:
             dtype,
             blas_threads(),
         )
+        # Newton's method ends in a few steps what hardly any penalty holds, at which a shared
+        # curvature is of no help.
+        newton = choose(len(design.order), design.p, rows.k, l1=False) == NEWTON
+        share = max(self.terms.max_iter // STACK_PART, 1) if newton else self.terms.max_iter
         # The passes have their own threads; all other products are small.
-        alone = threads_for(0.0) if problem.compiled else contextlib.nullcontext()
-        with alone, np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            stack = descend(problem, self.terms.tol, self._stack_share(), self.terms.rng)
+        one_thread = threads_for(0.0) if problem.compiled else contextlib.nullcontext()
+        with one_thread, np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            stack = descend(problem, self.terms.tol, share, self.terms.rng)
         W, b = design.to_original(balanced(stack.V), problem.fold)
         where = (problem.fold, r, strengths[problem.strength])
         fit.W[where], fit.b[where] = W, b
         fit.n_iter[where], fit.gradient[where] = stack.n_iter, stack.gradient
         fit.converged[where] = stack.status != MAX_ITER
-        left = (stack.status == MAX_ITER) & (stack.n_iter < self.terms.max_iter)
-        for m in np.flatnonzero((stack.status == STALLED) | left).tolist():
+        stalled, unfinished = stack.status == STALLED, np.isin(stack.status, (CALM, MAX_ITER))
+        anew = newton & unfinished & (stack.n_iter < self.terms.max_iter)
+        for m in np.flatnonzero(stalled | anew).tolist():
             fold, c = int(problem.fold[m]), int(strengths[problem.strength[m]])
-            start = (W[m], b[m]) if np.isfinite(W[m]).all() and np.isfinite(b[m]).all() else None
-            self._solve_one(fold, r, c, 0.0, start)
-
-    def _stack_share(self) -> int:
-        """Return the iterations a model may take in the stack.
-
-        Where the single solver is Newton's, it ends in a few steps what hardly any penalty
-        holds, at which a shared curvature is of no help.
-        """
-        n, k = len(self.design.order), self.rows.k
-        if choose(n, self.design.p, k, l1=False) == NEWTON:
-            return max(self.terms.max_iter // STACK_PART, 1)
-        return self.terms.max_iter
+            # From weights that are calm already Newton's method would take no step.
+            usable = not anew[m] and np.isfinite(W[m]).all() and np.isfinite(b[m]).all()
+            self._solve_one(fold, r, c, 0.0, (W[m], b[m]) if usable else None)
 
     def _solve_paths(self, r: int, ratio: float, strengths: NDArray) -> str | None:
         """Fit models one by one, each from the smaller C before it; return the algorithm."""
