@@ -7,25 +7,29 @@ the versions that wrote the file and a checksum of every other member.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import io
 import json
 import os
 import pickle
-import re
 import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable
-from pathlib import Path, PosixPath, WindowsPath
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from mlfund import __version__
+from mlfund._entries import publish
 from mlfund._files import atomic_write
-from mlfund._measure import machine
+from mlfund._saved_archive import (
+    SCHEMA,
+    PersistenceError,
+    add_manifest,
+    check_versions,
+    verify,
+)
 from mlfund._saved_trees import check_schema, check_trees
+from mlfund._trusted_types import reviewed_types
 from mlfund._version_stamp import VersionMismatchWarning
 
 __all__ = [
@@ -37,19 +41,6 @@ __all__ = [
     "trusted_types",
 ]
 
-_FORMAT = 1
-_MANIFEST = "mlfund.json"
-_SCHEMA = "schema.json"
-# A model of a gigabyte may compress well; a small file that unfolds to one is a trap.
-_UNFOLDED_BYTES = 2**30
-_UNFOLDED_RATIO = 200
-# Other versions of these compute differently or read their state differently.
-_COMPARED = ("scikit-learn", "xgboost")
-
-
-class PersistenceError(ValueError):
-    """An estimator cannot be saved, or a file holds no model that can be loaded."""
-
 
 class UntrustedTypeError(PersistenceError, TypeError):
     """A file holds types outside the reviewed list `trusted_types`."""
@@ -59,9 +50,9 @@ def trusted_types() -> tuple[str, ...]:
     """Return the types `load` accepts beyond what skops trusts by itself.
 
     skops trusts plain values, NumPy arrays, universal functions and the public
-    estimators of scikit-learn. The comment at each group in the source says why
-    its members are safe: constructing one from any content runs no code of the
-    file's choosing and touches neither files nor the network.
+    estimators of scikit-learn. The comment at each group in ``mlfund/_trusted_types.py``
+    says why its members are safe: constructing one from any content runs no code of
+    the file's choosing and touches neither files nor the network.
 
     Returns
     -------
@@ -73,7 +64,7 @@ def trusted_types() -> tuple[str, ...]:
     >>> "sklearn.tree._tree.Tree" in trusted_types()
     True
     """
-    return tuple(_reviewed())
+    return tuple(reviewed_types())
 
 
 def save(estimator: Any, path: str | os.PathLike[str]) -> None:
@@ -133,7 +124,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
             UserWarning,
             stacklevel=2,
         )
-    _add_manifest(buffer, estimator)
+    add_manifest(buffer, estimator)
     with atomic_write(path) as file:
         file.write(buffer.getbuffer())
 
@@ -194,9 +185,9 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | Callable[..., 
     if not path.exists():
         raise FileNotFoundError(f"there is no model file {path}. Check the path.")
     data = path.read_bytes()
-    manifest = _verify(data, path)
+    manifest = verify(data, path)
     if manifest is not None:
-        _check_versions(manifest, path)
+        check_versions(manifest, path)
     vouched = {_import_path(item) for item in trusted}
     refused = [name for name in _untrusted(data, path) if name not in vouched]
     if refused:
@@ -216,43 +207,6 @@ def _import_path(item: Any) -> str:
             f"trusted holds {item!r}; give classes, functions, or their import paths as strings."
         )
     return f"{item.__module__}.{item.__qualname__}"
-
-
-@functools.cache
-def _reviewed() -> dict[str, str]:
-    """Return each reviewed type with the one way skops may build it."""
-    from sklearn.metrics import get_scorer, get_scorer_names
-
-    from mlfund import averaging, initializers, losses, optimizers, penalties, schedules
-    from mlfund.nets import activations, normalisation
-
-    # Entries of the vocabulary, which parameters may hold: frozen records of a few numbers,
-    # as a test makes sure. Taken from the tables, so that a new row is here by itself.
-    entries = [
-        *activations.ACTIVATIONS.values(),
-        *averaging.AVERAGINGS.values(),
-        *initializers.INITIALIZERS.values(),
-        *losses.LOSSES.values(),
-        *normalisation.NORMALIZATIONS.values(),
-        *optimizers.OPTIMIZERS.values(),
-        *penalties.PENALTIES.values(),
-        *schedules.SCHEDULES.values(),
-    ]
-    names = (f"{type(entry).__module__}.{type(entry).__qualname__}" for entry in entries)
-    # A path, which `checkpoint_dir` may be, is made of its parts; nothing is opened.
-    paths = (f"{kind.__module__}.{kind.__qualname__}" for kind in (PosixPath, WindowsPath))
-    # A search holds its splitter, which is a few numbers, and scorers, whose functions take
-    # labels and predictions and return a number.
-    splitters = (f"sklearn.model_selection._split.{name}" for name in _SPLITTERS)
-    metrics = [get_scorer(name)._score_func for name in get_scorer_names()]
-    metric_names = (f"{metric.__module__}.{metric.__qualname__}" for metric in metrics)
-    return (
-        _TRUSTED
-        | dict.fromkeys(names, "ObjectNode")
-        | dict.fromkeys(splitters, "ObjectNode")
-        | dict.fromkeys(metric_names, "FunctionNode")
-        | dict.fromkeys(paths, "ConstructorFromReduceNode")
-    )
 
 
 def _check_is_estimator(value: Any) -> None:
@@ -305,109 +259,6 @@ def _check_importable(estimator: Any) -> None:
         raise PersistenceError(f"{type(estimator).__name__} cannot be saved: {error}.") from error
 
 
-def _add_manifest(buffer: io.BytesIO, estimator: Any) -> None:
-    """Append who wrote the file and a checksum of each member."""
-    with zipfile.ZipFile(buffer, "a") as archive:
-        checksums = {name: _checksum(archive.read(name)) for name in archive.namelist()}
-        description = machine()
-        manifest = {
-            "format": _FORMAT,
-            "mlfund": __version__,
-            "class": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
-            "python": description["python"],
-            "versions": description["versions"],
-            "sha256": checksums,
-        }
-        archive.writestr(_MANIFEST, json.dumps(manifest, indent=2))
-
-
-def _checksum(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _verify(data: bytes, path: Path) -> dict[str, Any] | None:
-    """Check that the archive is whole; return the manifest, None for a plain skops file."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            unfolded = sum(member.file_size for member in members)
-            if unfolded > max(_UNFOLDED_BYTES, _UNFOLDED_RATIO * len(data)):
-                raise ValueError(f"it would unfold to {unfolded} bytes")
-            if _SCHEMA not in archive.namelist():
-                raise PersistenceError(
-                    f"{path} is not a saved model: it is an archive without {_SCHEMA}. "
-                    "Give a file that mlfund.save wrote."
-                )
-            # reading checks the CRC-32 of each member, which every flipped bit changes
-            checksums = {member.filename: _checksum(archive.read(member)) for member in members}
-            if _MANIFEST not in checksums:
-                return None
-            manifest: dict[str, Any] = json.loads(archive.read(_MANIFEST))
-    except PersistenceError:
-        raise
-    # zipfile answers damage with a dozen kinds of error, from NotImplementedError
-    # (unknown compression) to RuntimeError (a bit that says "encrypted")
-    except Exception as error:
-        raise _damaged(data, path, error) from error
-    newer = manifest.get("format") != _FORMAT
-    if newer:
-        raise PersistenceError(
-            f"{path} has file format {manifest.get('format')!r}, written by mlfund "
-            f"{manifest.get('mlfund')}; mlfund {__version__} reads format {_FORMAT}. "
-            "Update mlfund: pip install --upgrade mlfund."
-        )
-    del checksums[_MANIFEST]
-    if manifest.get("sha256") != checksums or len(members) != len(checksums) + 1:
-        raise PersistenceError(
-            f"{path} was changed after it was saved: its content does not match its checksums. "
-            "Use the original file, or save the model again."
-        )
-    return manifest
-
-
-def _damaged(data: bytes, path: Path, error: Exception) -> PersistenceError:
-    if not data.startswith(b"PK"):
-        what = "is empty" if not data else "is not a saved model"
-        return PersistenceError(f"{path} {what}. Give a file that mlfund.save wrote.")
-    return PersistenceError(
-        f"{path} is damaged or cut off ({error or type(error).__name__}) and was not loaded. "
-        "Copy it again from its source, or save the model again."
-    )
-
-
-def _check_versions(manifest: dict[str, Any], path: Path) -> None:
-    """Refuse what a newer mlfund wrote, warn where versions differ."""
-    written = str(manifest.get("mlfund"))
-    if _release(written) > _release(__version__):
-        raise PersistenceError(
-            f"{path} was saved by mlfund {written}, newer than the installed {__version__}. "
-            "Update mlfund: pip install --upgrade mlfund."
-        )
-    installed = {"mlfund": __version__, **_versions(machine()["versions"])}
-    saved = {"mlfund": written, **_versions(manifest.get("versions") or {})}
-    changed = [
-        f"{name} {saved[name]} (installed: {installed.get(name) or 'none'})"
-        for name in saved
-        if saved[name] != installed.get(name)
-    ]
-    if changed:
-        warnings.warn(
-            f"{path} was saved with {', '.join(changed)}: its predictions may differ. "
-            "Fit it again, or install the versions that wrote it.",
-            VersionMismatchWarning,
-            stacklevel=3,
-        )
-
-
-def _versions(versions: dict[str, str | None]) -> dict[str, str | None]:
-    return {name: versions[name] for name in _COMPARED if versions.get(name)}
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Numbers of a version up to the second: patches read each other's files."""
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
-
-
 def _untrusted(data: bytes, path: Path | None = None) -> list[str]:
     """Types in a skops file that are not on the reviewed list."""
     import skops.io
@@ -417,7 +268,7 @@ def _untrusted(data: bytes, path: Path | None = None) -> list[str]:
     # the schema of a foreign file may be anything; whatever it breaks, it is not loaded
     except Exception as error:
         raise _unreadable(path, error) from error
-    return sorted(set(found) - _reviewed().keys())
+    return sorted(set(found) - reviewed_types().keys())
 
 
 def _construct(data: bytes, path: Path, vouched: Iterable[str]) -> Any:
@@ -426,12 +277,12 @@ def _construct(data: bytes, path: Path, vouched: Iterable[str]) -> Any:
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            check_schema(json.loads(archive.read(_SCHEMA)), archive.read, _reviewed())
+            check_schema(json.loads(archive.read(SCHEMA)), archive.read, reviewed_types())
         with warnings.catch_warnings():
-            # said once for the whole file, by _check_versions
+            # said once for the whole file, by check_versions
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             warnings.simplefilter("ignore", VersionMismatchWarning)
-            estimator = skops.io.loads(data, trusted=[*_reviewed(), *vouched])
+            estimator = skops.io.loads(data, trusted=[*reviewed_types(), *vouched])
         check_trees(estimator)
         _check_is_estimator(estimator)
     # state that does not fit its class may break any constructor in any way
@@ -447,87 +298,4 @@ def _unreadable(path: Path | None, error: Exception) -> PersistenceError:
     )
 
 
-# Splitters of scikit-learn whose state is their parameters.
-_SPLITTERS = (
-    "GroupKFold",
-    "GroupShuffleSplit",
-    "KFold",
-    "LeaveOneGroupOut",
-    "LeaveOneOut",
-    "PredefinedSplit",
-    "ShuffleSplit",
-    "StratifiedGroupKFold",
-    "StratifiedKFold",
-    "StratifiedShuffleSplit",
-    "TimeSeriesSplit",
-)
-
-# Reviewed types, each with the one way skops may build it: "ObjectNode" makes an empty
-# instance and gives it its state, "TreeNode" is for scikit-learn's tree alone.
-_TRUSTED = {
-    # Estimators of mlfund. Their state becomes their attributes: parameters, numbers, arrays.
-    # Nothing is called but the check of the version stamp.
-    "mlfund.estimators.linear.LogisticRegression": "ObjectNode",
-    "mlfund.estimators.linear_regressor.LinearRegressor": "ObjectNode",
-    "mlfund.estimators.linear_cv.LogisticRegressionCV": "ObjectNode",
-    "mlfund.estimators.mlp_classifier.MLPClassifier": "ObjectNode",
-    "mlfund.estimators.mlp_regressor.MLPRegressor": "ObjectNode",
-    "mlfund.estimators.parametric.ParametricRegressor": "ObjectNode",
-    # Searches, and what they score with: a reviewed metric, or the estimator's own.
-    "mlfund.model_selection.search.BatchedGridSearchCV": "ObjectNode",
-    "mlfund.model_selection.search.BatchedRandomizedSearchCV": "ObjectNode",
-    "mlfund.model_selection.halving.BatchedHalvingGridSearchCV": "ObjectNode",
-    "mlfund.model_selection.halving.BatchedHalvingRandomSearchCV": "ObjectNode",
-    "sklearn.metrics._scorer._PassthroughScorer": "ObjectNode",
-    "sklearn.metrics._scorer._Scorer": "ObjectNode",
-    # A module of the user's own: a class or function, which skops refuses to hand over unless
-    # the caller of `load` vouches for it, is called with the options in the recipe, and what
-    # is no torch module is refused.
-    "mlfund.estimators.neural_classifier.NeuralClassifier": "ObjectNode",
-    "mlfund.estimators.neural_regressor.NeuralRegressor": "ObjectNode",
-    "mlfund.estimators._neural_own_build.Recipe": "ObjectNode",
-    # Convolutional nets: the recipe calls the one class with layers, numbers and names.
-    "mlfund.estimators.cnn_classifier.CNNClassifier": "ObjectNode",
-    "mlfund.estimators.cnn_regressor.CNNRegressor": "ObjectNode",
-    "mlfund.nets.convnet.ConvNet": "TypeNode",
-    "mlfund.nets.convnet.ReadPixels": "ObjectNode",
-    "mlfund.nets.layers.Activate": "ObjectNode",
-    "mlfund.nets.layers.Conv": "ObjectNode",
-    "mlfund.nets.layers.Dense": "ObjectNode",
-    "mlfund.nets.layers.Drop": "ObjectNode",
-    "mlfund.nets.layers.GlobalPool": "ObjectNode",
-    "mlfund.nets.layers.Norm": "ObjectNode",
-    "mlfund.nets.layers.Pool": "ObjectNode",
-    "mlfund.nets.layers.Residual": "ObjectNode",
-    # Entries around a function or a class, called in training only. skops refuses to hand over
-    # either, but those of torch below, unless the caller of `load` vouches for it.
-    "mlfund.losses.CallableLoss": "ObjectNode",
-    "mlfund.optimizers.TorchOptimizer": "ObjectNode",
-    "mlfund.schedules.FunctionOfProgress": "ObjectNode",
-    "torch.optim.adadelta.Adadelta": "TypeNode",
-    "torch.optim.adamax.Adamax": "TypeNode",
-    "torch.optim.asgd.ASGD": "TypeNode",
-    "torch.optim.nadam.NAdam": "TypeNode",
-    "torch.optim.radam.RAdam": "TypeNode",
-    "torch.optim.rprop.Rprop": "TypeNode",
-    # Gradient boosting: its state holds the model as bytes, which _saved_trees.py checks on
-    # loading, before XGBoost predicts with it.
-    "mlfund.advisor.boosting.BoostedTreesClassifier": "ObjectNode",
-    "mlfund.advisor.boosting.BoostedTreesRegressor": "ObjectNode",
-    # Preprocessing: the fitted parts for each kind of column. Names, numbers, arrays, and
-    # the scalers, imputers and encoders of scikit-learn that skops trusts.
-    "mlfund.preprocessing.images.ImageScaler": "ObjectNode",
-    "mlfund.preprocessing.table.TablePreprocessor": "ObjectNode",
-    "mlfund.preprocessing._parts.Part": "ObjectNode",
-    "mlfund.preprocessing._levels.LevelTable": "ObjectNode",
-    "mlfund.preprocessing._categories.OneHotBlock": "ObjectNode",
-    "mlfund.preprocessing._categories.OrdinalBlock": "ObjectNode",
-    "mlfund.preprocessing._categories.TargetBlock": "ObjectNode",
-    "mlfund.preprocessing._categories.NativeBlock": "ObjectNode",
-    "mlfund.preprocessing._dates.DateBlock": "ObjectNode",
-    "mlfund.preprocessing._numbers.NumberBlock": "ObjectNode",
-    "mlfund.preprocessing._texts.TextBlock": "ObjectNode",
-    # Follows indices without looking at bounds, in C, so skops leaves it out.
-    # _saved_trees.py checks all of them on loading.
-    "sklearn.tree._tree.Tree": "TreeNode",
-}
+publish(__name__, globals(), ("PersistenceError",))

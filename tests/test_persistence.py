@@ -30,12 +30,12 @@ from torch.optim import NAdam
 
 import mlfund
 from mlfund import (
+    _saved_archive,
     _version_stamp,
     initializers,
     losses,
     optimizers,
     penalties,
-    persistence,
     schedules,
 )
 from mlfund.advisor.candidates import CANDIDATES, Setting
@@ -347,7 +347,7 @@ def test_a_pickle_is_not_run(write):
 
 
 def test_a_file_that_unfolds_without_bounds_is_refused(write, monkeypatch):
-    monkeypatch.setattr(persistence, "_UNFOLDED_BYTES", 1000)
+    monkeypatch.setattr(_saved_archive, "_UNFOLDED_BYTES", 1000)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("schema.json", " " * 1_000_000)
