@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "AdvisorClassifier": "mlfund.advisor",
     "AdvisorRegressor": "mlfund.advisor",
+    "Backbone": "mlfund.backbones",
     "BatchedGridSearchCV": "mlfund.model_selection.search",
     "BatchedHalvingGridSearchCV": "mlfund.model_selection.halving",
     "BatchedHalvingRandomSearchCV": "mlfund.model_selection.halving",
@@ -43,6 +44,7 @@ _HOME_OF = {
 __all__ = [
     "AdvisorClassifier",
     "AdvisorRegressor",
+    "Backbone",
     "BatchedGridSearchCV",
     "BatchedHalvingGridSearchCV",
     "BatchedHalvingRandomSearchCV",

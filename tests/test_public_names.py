@@ -24,6 +24,7 @@ def test_public_names_are_pinned():
     assert mlfund.__all__ == [
         "AdvisorClassifier",
         "AdvisorRegressor",
+        "Backbone",
         "BatchedGridSearchCV",
         "BatchedHalvingGridSearchCV",
         "BatchedHalvingRandomSearchCV",

@@ -108,11 +108,16 @@ class Averager:
 
 
 def batch_norm_layers(module: nn.Module) -> list[_BatchNorm]:
-    """Return the layers that normalise by batches and keep averages of the statistics."""
+    """Return the layers that normalise by batches and keep averages of the statistics.
+
+    One whose parameters are all frozen is meant to stay as it is, statistics included.
+    """
     return [
         layer
         for layer in module.modules()
-        if isinstance(layer, _BatchNorm) and layer.track_running_stats
+        if isinstance(layer, _BatchNorm)
+        and layer.track_running_stats
+        and (not layer.affine or any(p.requires_grad for p in layer.parameters()))
     ]
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from mlfund._check import DataError, seed_from
 from mlfund.augmentation import Augmentation, get_augmentation
+from mlfund.estimators import _cnn_backbone as pretrained
 from mlfund.estimators import _neural_own_probe as probe
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._neural_module import BuiltModule, ProbedScores, tensor_of
@@ -35,6 +36,9 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "normalization": [StrOptions({"batch", "layer", "group", "instance"})],
     "initializer": [str, Initializer, callable, None],
     "augmentation": [str, Augmentation, list, tuple, None],
+    # Whoever gives an encoder is told what to give.
+    "backbone": "no_validation",
+    "strategy": [StrOptions(set(pretrained.STRATEGIES)), None],
     **spec.CONSTRAINTS,
 }
 
@@ -102,6 +106,10 @@ class BaseCNN(BuiltModule):
             return X, spec.compute_dtype(self.precision, np.dtype(np.float32))
         return super()._as_input(X)
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        pretrained.check_parameters(self)
+
     def _runs_all_epochs(self) -> bool:
         # The schedule is laid out for them.
         return True
@@ -131,6 +139,8 @@ class BaseCNN(BuiltModule):
         if first:
             recipe = self._recipe_for(X, width, seed, dtype)
             module = recipe.build()
+            if self.backbone is not None:
+                self.backbone.load_into(module.body)
         else:
             self._check_same_net(width)
             recipe = dataclasses.replace(self._recipe, dtype=dtype.name)
@@ -138,14 +148,14 @@ class BaseCNN(BuiltModule):
             module.pixels = dataclasses.replace(module.pixels, dtype=dtype.name)
         self._pixels: ReadPixels = module.pixels
         module.to(device)
+        module.freeze_body(self.strategy == "feature_extraction")
         # Dropout draws from here on, other masks in each call of `partial_fit`.
         torch.manual_seed((seed + (0 if first else self.t_)) % 2**63)
         rows = tensor_of(X, slice(0, probe.PROBED_ROWS), device)
         return ProbedScores(module, recipe, probe.first_pass(module, rows, type(self).__name__))
 
     def _recipe_for(self, X: Any, width: int, seed: int, dtype: np.dtype[Any]) -> Recipe:
-        scaler = ImageScaler().fit(X.reshape(len(X), *self.image_size_))
-        pixels = ReadPixels(self.image_size_, tuple(scaler.mean_), tuple(scaler.scale_), dtype.name)
+        pixels = self._read_pixels(X, dtype)
         options = {
             "layers": self._layers(),
             "pixels": pixels,
@@ -163,8 +173,17 @@ class BaseCNN(BuiltModule):
             integers=False,
         )
 
+    def _read_pixels(self, X: Any, dtype: np.dtype[Any]) -> ReadPixels:
+        """Return how pixels are read: as the backbone does, or as these images ask for."""
+        if self.backbone is not None:
+            return dataclasses.replace(self.backbone.pixels, dtype=dtype.name)
+        scaler = ImageScaler().fit(X.reshape(len(X), *self.image_size_))
+        return ReadPixels(self.image_size_, tuple(scaler.mean_), tuple(scaler.scale_), dtype.name)
+
     def _layers(self) -> list[Layer]:
         """Return the layers before the last one, checked against the size of the images."""
+        if self.backbone is not None:
+            return pretrained.layers_of(self)
         height, width, channels = self.image_size_
         return layers_for(
             self.architecture,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from mlfund.backbones import Backbone
 from mlfund.estimators import _cnn_base as cnn
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._neural_classifier import BaseNeuralClassifier
@@ -48,6 +49,14 @@ class CNNClassifier(cnn.BaseCNN, BaseNeuralClassifier):
         Names or entries of `mlfund.augmentation.AUGMENTATIONS`, such as "flip", "shift",
         "cutout" or ``RandomShift(4)``: random changes of the images of each batch, in this
         order; never in `predict`.
+    backbone : Backbone or None, default=None
+        What `export_backbone` of a `ContrastiveEncoder`, `MaskedAutoencoder` or `Autoencoder`
+        returns: its layers take the place of `architecture`, the training starts from its
+        weights, and pixels are read as it reads them.
+    strategy : {"full", "feature_extraction"} or None, default=None
+        Which layers of a `backbone` are trained: "full", all of them, as None does, or
+        "feature_extraction", the last layer alone. The others then stay as they are to the
+        bit, statistics of batch normalisation included.
     loss : str, Loss, callable or None, default=None
         What is minimised: "log_loss", "focal", "hinge" (two classes), "dice", "jaccard", an
         entry of `mlfund.losses` for classes, or ``loss(raw, y) -> Tensor (n,)``; None is the
@@ -231,6 +240,8 @@ class CNNClassifier(cnn.BaseCNN, BaseNeuralClassifier):
         normalization: str = "batch",
         initializer: Any = None,
         augmentation: Any = None,
+        backbone: Backbone | None = None,
+        strategy: str | None = None,
         loss: Any = None,
         alpha: float = 0.0,
         batch_size: int | str = "auto",
@@ -275,6 +286,8 @@ class CNNClassifier(cnn.BaseCNN, BaseNeuralClassifier):
         self.normalization = normalization
         self.initializer = initializer
         self.augmentation = augmentation
+        self.backbone = backbone
+        self.strategy = strategy
         self.loss = loss
         self.alpha = alpha
         self.batch_size = batch_size

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from mlfund.backbones import Backbone
 from mlfund.estimators import _cnn_base as cnn
 from mlfund.estimators._neural_regressor import BaseNeuralRegressor
 from mlfund.nets.layers import Layer
@@ -47,6 +48,14 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
         Names or entries of `mlfund.augmentation.AUGMENTATIONS`, such as "flip", "shift",
         "cutout" or ``RandomShift(4)``: random changes of the images of each batch, in this
         order; never in `predict`.
+    backbone : Backbone or None, default=None
+        What `export_backbone` of a `ContrastiveEncoder`, `MaskedAutoencoder` or `Autoencoder`
+        returns: its layers take the place of `architecture`, the training starts from its
+        weights, and pixels are read as it reads them.
+    strategy : {"full", "feature_extraction"} or None, default=None
+        Which layers of a `backbone` are trained: "full", all of them, as None does, or
+        "feature_extraction", the last layer alone. The others then stay as they are to the
+        bit, statistics of batch normalisation included.
     loss : str, Loss, callable or None, default="squared_error"
         What is minimised: a name or an entry of `mlfund.losses` for real targets, or
         ``loss(raw, y) -> Tensor (n,)``. The module returns the raw score: for "poisson"
@@ -217,6 +226,8 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
         normalization: str = "batch",
         initializer: Any = None,
         augmentation: Any = None,
+        backbone: Backbone | None = None,
+        strategy: str | None = None,
         loss: Any = "squared_error",
         alpha: float = 0.0,
         batch_size: int | str = "auto",
@@ -259,6 +270,8 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
         self.normalization = normalization
         self.initializer = initializer
         self.augmentation = augmentation
+        self.backbone = backbone
+        self.strategy = strategy
         self.loss = loss
         self.alpha = alpha
         self.batch_size = batch_size

@@ -105,6 +105,7 @@ class ConvNet(nn.Module):
         for layer in layers:
             shape = layer.output(shape)
         self.head = Dense(n_outputs).module(shape)
+        self.body_is_frozen = False
         if initializer is not None:
             self._initialise(initializer, activation)
 
@@ -116,6 +117,19 @@ class ConvNet(nn.Module):
             if isinstance(module, nn.Conv2d | nn.Linear):
                 with torch.no_grad():
                     entry.init_(module.weight, module.bias, None, function)
+
+    def freeze_body(self, frozen: bool = True) -> None:
+        """Keep all but the last layer as it is: weights, statistics, evaluation mode."""
+        self.body_is_frozen = frozen
+        self.body.requires_grad_(not frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> ConvNet:
+        """Set the mode of all layers that are not frozen."""
+        super().train(mode)
+        if self.body_is_frozen:
+            self.body.eval()
+        return self
 
     def features(self, X: Tensor) -> Tensor:
         """Return what the last layer sees, (n, values)."""
