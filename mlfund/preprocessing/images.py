@@ -125,13 +125,9 @@ class ImageScaler(VersionStamped, OneToOneFeatureMixin, TransformerMixin, BaseEs
         -------
         scaled : ndarray of the shape of X, float32 or float64
         """
-        pixels, form = self._checked(X)
-        dtype = np.float64 if pixels.dtype == np.float64 else np.float32
-        scaled = pixels.astype(dtype)
-        mean, scale = self._along(form)
-        shaped = _with_channels(scaled, form)
-        shaped -= mean.astype(dtype)
-        shaped /= scale.astype(dtype)
+        scaled, channels, mean, scale = self._floats(X)
+        channels -= mean
+        channels /= scale
         return scaled
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -146,14 +142,22 @@ class ImageScaler(VersionStamped, OneToOneFeatureMixin, TransformerMixin, BaseEs
         -------
         images : ndarray of the shape of X, float32 or float64
         """
-        pixels, form = self._checked(X)
-        dtype = np.float64 if pixels.dtype == np.float64 else np.float32
-        images = pixels.astype(dtype)
-        mean, scale = self._along(form)
-        shaped = _with_channels(images, form)
-        shaped *= scale.astype(dtype)
-        shaped += mean.astype(dtype)
+        images, channels, mean, scale = self._floats(X)
+        channels *= scale
+        channels += mean
         return images
+
+    def _floats(self, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return a copy of X in floats, its view with channels, and mean and scale for that."""
+        pixels, form = self._checked(X)
+        floats = pixels.astype(np.float64 if pixels.dtype == np.float64 else np.float32)
+        # One number a channel, in a shape that goes with the view.
+        along = (-1, 1, 1) if form.channels == "first" else (-1,)
+        mean, scale = (
+            of_channel.astype(floats.dtype).reshape(along)
+            for of_channel in (self.mean_, self.scale_)
+        )
+        return floats, _with_channels(floats, form), mean, scale
 
     def _checked(self, X: Any) -> tuple[np.ndarray, ImageForm]:
         check_is_fitted(self)
@@ -178,11 +182,6 @@ class ImageScaler(VersionStamped, OneToOneFeatureMixin, TransformerMixin, BaseEs
             self.n_features_in_ = form.n_values
             self.__dict__.pop("feature_names_in_", None)
         return pixels, form
-
-    def _along(self, form: ImageForm) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and scale in a shape that goes with `_with_channels`."""
-        shape = (-1, 1, 1) if form.channels == "first" else (-1,)
-        return self.mean_.reshape(shape), self.scale_.reshape(shape)
 
     def __sklearn_tags__(self) -> Any:
         """Say that X may have three axes, and that floats keep their precision."""

@@ -7,25 +7,23 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from mlfund._check import DataError
 from mlfund._version_stamp import VersionStamped
-from mlfund.preprocessing._categories import NativeBlock, OneHotBlock
 from mlfund.preprocessing._kinds import Column, inspect_column
-from mlfund.preprocessing._parts import Fitted, Part, fit_parts
+from mlfund.preprocessing._outputs import (
+    encode_dense,
+    encode_frame,
+    encode_sparse,
+    is_wide,
+    name_outputs,
+)
+from mlfund.preprocessing._parts import Fitted, fit_parts
 from mlfund.preprocessing._reading import Table
 from mlfund.preprocessing._settings import check_parameters, resolve, target_of, wanted_kinds
-
-# XGBoost refuses these characters in feature names.
-_NATIVE_NAMES = str.maketrans({"[": "(", "]": ")", "<": "_"})
-
-# From here on CSR is as fast or faster in mlfund's LogisticRegression and MLPClassifier:
-# 421 outputs, 3 % filled: 0.3 s for 0.7 s and 1.8 s for 4.4 s; at 285 outputs, 21 % filled, equal.
-_WIDE, _FILLED = 300, 0.1
 
 
 class TablePreprocessor(VersionStamped, TransformerMixin, BaseEstimator):
@@ -301,11 +299,9 @@ class TablePreprocessor(VersionStamped, TransformerMixin, BaseEstimator):
         self.column_kinds_ = {column.name: column.kind for column in columns}
         self._parts = fitted.parts
         self._treatments = fitted.treatments
-        names = [name for part in fitted.parts for name in part.names]
-        if self.categorical_encoding == "native":
-            names = [name.translate(_NATIVE_NAMES) for name in names]
-        self._names_out = _all_different(names)
-        self._is_wide = _is_wide(fitted.parts)
+        native = self.categorical_encoding == "native"
+        self._names_out = name_outputs(fitted.parts, native=native)
+        self._is_wide = is_wide(fitted.parts)
         return table, fitted
 
     def _may_be_sparse(self) -> bool:
@@ -331,74 +327,14 @@ class TablePreprocessor(VersionStamped, TransformerMixin, BaseEstimator):
                 f"{self.columns_[:5]} ...; give the same columns in the same order."
             )
 
-    def _encode(self, table: Table, cells: list[Any], cross_fitted: dict[int, np.ndarray]) -> Any:
+    def _encode(self, table: Table, cells: list[Any], ready: dict[int, np.ndarray]) -> Any:
         """Make the outputs from the cells that each part has read."""
         dtype = table.dtype if self.dtype is None else np.dtype(self.dtype)
         if self.sparse_output is True or (self._is_wide and self._may_be_sparse()):
-            return self._encode_sparse(table.n_rows, cells, cross_fitted, dtype)
-        # Native categories, where there are any, are the last part and not numbers.
-        native = self._parts[-1].block if self.categorical_encoding == "native" else None
-        native = native if isinstance(native, NativeBlock) else None
-        n_numbers = len(self._names_out) - (native.n_outputs if native else 0)
-        out = np.empty((table.n_rows, n_numbers), dtype)
-        start = 0
-        for i in range(len(self._parts) - (native is not None)):
-            stop = start + self._parts[i].block.n_outputs
-            self._encode_part(i, cells[i], cross_fitted, out[:, start:stop])
-            start = stop
-        if self.categorical_encoding != "native":
-            return out
-        columns = [*out.T, *(native.categoricals(cells[-1]) if native else [])]
-        data = dict(zip(self._names_out, columns, strict=True))
-        return pd.DataFrame(data, index=table.index, copy=False)
-
-    def _encode_sparse(
-        self, n_rows: int, cells: list[Any], cross_fitted: dict[int, np.ndarray], dtype: np.dtype
-    ) -> sparse.csr_array:
-        """Make the outputs as CSR, without ever holding the one-hot columns densely."""
-        indices, values, start = [], [], 0
-        for i, part in enumerate(self._parts):
-            width = part.block.n_outputs
-            if isinstance(part.block, OneHotBlock):
-                hits = part.block.hits(cells[i])
-                indices.append(np.where(hits >= 0, hits + start, -1))
-                values.append(np.ones(hits.shape, dtype))
-            else:
-                out = np.empty((n_rows, width), dtype)
-                self._encode_part(i, cells[i], cross_fitted, out)
-                indices.append(np.broadcast_to(np.arange(start, start + width), out.shape))
-                values.append(out)
-            start += width
-        return _csr(np.hstack(indices), np.hstack(values), start)
-
-    def _encode_part(
-        self, i: int, cells: Any, cross_fitted: dict[int, np.ndarray], out: np.ndarray
-    ) -> None:
-        if i in cross_fitted:
-            out[:] = cross_fitted[i]
-        else:
-            self._parts[i].block.encode(cells, out)
-
-
-def _csr(indices: np.ndarray, values: np.ndarray, width: int) -> sparse.csr_array:
-    """Build CSR from the entries of each row; index -1 is no entry."""
-    entries = (indices >= 0) & (values != 0)
-    bounds = np.append(0, np.cumsum(entries.sum(axis=1)))
-    # Estimators in C take 32-bit indices only.
-    narrow = np.int32 if bounds[-1] <= np.iinfo(np.int32).max else np.int64
-    columns = indices[entries].astype(narrow)
-    shape = (len(indices), width)
-    return sparse.csr_array((values[entries], columns, bounds.astype(narrow)), shape=shape)
-
-
-def _is_wide(parts: list[Part]) -> bool:
-    """Say whether the outputs are many, and few of them other than 0 in any row."""
-    n_outputs = sum(part.block.n_outputs for part in parts)
-    n_filled = sum(
-        len(part.positions) if isinstance(part.block, OneHotBlock) else part.block.n_outputs
-        for part in parts
-    )
-    return n_outputs >= _WIDE and n_filled <= _FILLED * n_outputs
+            return encode_sparse(self._parts, cells, ready, table.n_rows, dtype)
+        if self.categorical_encoding == "native":
+            return encode_frame(self._parts, self._names_out, cells, ready, table, dtype)
+        return encode_dense(self._parts, cells, ready, table.n_rows, dtype)
 
 
 def _inspect(table: Table, wanted: dict[int, str]) -> list[Column]:
@@ -409,18 +345,3 @@ def _inspect(table: Table, wanted: dict[int, str]) -> list[Column]:
     kind = "boolean" if table.matrix.dtype == bool else "numeric"
     filled = np.isfinite(table.matrix).any(axis=0)
     return [Column(j, name, kind if filled[j] else "empty") for j, name in enumerate(table.names)]
-
-
-def _all_different(names: list[str]) -> list[str]:
-    """Return the names with a number on those that occur again: a, a, b -> a, a__2, b."""
-    taken = set(names)
-    seen: set[str] = set()
-    different = []
-    for name in names:
-        unique, count = name, 1
-        while unique in seen or (count > 1 and unique in taken):
-            count += 1
-            unique = f"{name}__{count}"
-        seen.add(unique)
-        different.append(unique)
-    return different
