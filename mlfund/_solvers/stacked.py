@@ -35,6 +35,7 @@ def solve_grid(
     standardise: bool = False,
     affine: tuple[NDArray, NDArray] | None = None,
     solver: str | None = None,
+    grids: list[Grid] | None = None,
 ) -> GridFit:
     """Fit logistic regressions for all folds, strengths and l1 ratios.
 
@@ -58,6 +59,9 @@ def solve_grid(
     affine : tuple of two ndarrays of shape (F, d), optional
         In place of `standardise`: centre and scale by which each fold's columns are scaled
         first, (x - centre) / scale. Scales are not zero; for sparse X the centres are.
+    grids : list, optional
+        Gets what `stacked_finish.finish` trains some of the models on with, where all folds
+        have all classes.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def solve_grid(
         absent = absent_classes(rows)
     lacking = absent.any(axis=1)
     if not lacking.any():
-        return _solve_folds(rows, Cs, l1_ratios, terms)
+        return _solve_folds(rows, Cs, l1_ratios, terms, grids)
     fit = empty_fit(rows, len(l1_ratios), len(Cs), terms)
     if not lacking.all():
         whole = rows.of_folds(~lacking)
@@ -88,7 +92,9 @@ def solve_grid(
     return fit
 
 
-def _solve_folds(rows: FoldedRows, Cs, l1_ratios, terms: Terms) -> GridFit:
+def _solve_folds(
+    rows: FoldedRows, Cs, l1_ratios, terms: Terms, grids: list[Grid] | None = None
+) -> GridFit:
     """Solve a grid whose folds have all classes."""
     fit = empty_fit(rows, len(l1_ratios), len(Cs), terms)
     design = _design(rows, terms)
@@ -97,6 +103,9 @@ def _solve_folds(rows: FoldedRows, Cs, l1_ratios, terms: Terms) -> GridFit:
     alone = [grid.solve_ratio(r, float(ratio)) for r, ratio in enumerate(l1_ratios)]
     if all(alone):
         fit.solver = str(alone[0])
+    if grids is not None:
+        design.release(np.float32)
+        grids.append(grid)
     return fit
 
 

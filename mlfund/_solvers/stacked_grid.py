@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,7 +14,7 @@ from mlfund._solvers.choice import NEWTON, choose
 from mlfund._solvers.linear import LARGEST_PENALTY, Fit, Penalty, solve
 from mlfund._solvers.losses import BinaryLoss, MultinomialLoss
 from mlfund._solvers.stacked_data import FoldedRows, GridFit, Terms
-from mlfund._solvers.stacked_descent import CALM, MAX_ITER, STALLED
+from mlfund._solvers.stacked_descent import CALM, MAX_ITER, STALLED, Stack
 from mlfund._solvers.stacked_problem import StackedProblem
 from mlfund._solvers.stacked_rows import FoldedDesign
 from mlfund._solvers.stacked_stages import balanced, descend
@@ -41,29 +42,54 @@ class Grid:
     def solve_ratio(self, r: int, ratio: float) -> str | None:
         """Fit all models of one l1 ratio; return the algorithm when none were stacked."""
         by_strength = np.argsort(self.Cs, kind="stable")
-        of_strength = len(self.total) * self.rows.k * self.design.p
-        stacked = self.terms.solver is None and of_strength <= STACK_ENTRIES
-        l2 = 1.0 / self.Cs[by_strength, None] / self.total
-        with np.errstate(over="ignore", invalid="ignore"):
-            largest = l2 * self.design.spread.max(axis=1) ** 2
-        usable = (np.isfinite(largest) & (largest < LARGEST_PENALTY)).all(axis=1)
-        usable &= stacked & ((ratio == 0) | np.isinf(self.Cs[by_strength]))
+        usable = self.stackable(by_strength, ratio)
         chosen = by_strength[usable]
-        at_once = max(STACK_ENTRIES // of_strength, 1)
+        at_once = max(STACK_ENTRIES // self._entries, 1)
         for start in range(0, len(chosen), at_once):
             self._solve_stack(r, chosen[start : start + at_once])
         name = self._solve_paths(r, ratio, by_strength[~usable])
         return None if len(chosen) else name
 
+    @property
+    def _entries(self) -> int:
+        """Weights of the models of one strength."""
+        return len(self.total) * self.rows.k * self.design.p
+
+    def stackable(self, strengths: NDArray, ratio: float) -> NDArray:
+        """Return which strengths are fitted together, a mask."""
+        stacked = self.terms.solver is None and self._entries <= STACK_ENTRIES
+        l2 = 1.0 / self.Cs[strengths, None] / self.total
+        with np.errstate(over="ignore", invalid="ignore"):
+            largest = l2 * self.design.spread.max(axis=1) ** 2
+        usable = (np.isfinite(largest) & (largest < LARGEST_PENALTY)).all(axis=1)
+        return usable & stacked & ((ratio == 0) | np.isinf(self.Cs[strengths]))
+
     def _solve_stack(self, r: int, strengths: NDArray) -> None:
         """Fit the models of some strengths, ascending, together."""
-        rows, design, fit = self.rows, self.design, self.fit
-        K, F = len(strengths), len(self.total)
-        work = float(len(design.order)) * design.p * K * F * rows.k
-        dtype = np.float32 if work > FLOAT32_WORK or rows.X.dtype == np.float32 else np.float64
+        work = float(len(self.design.order)) * self._entries * len(strengths)
+        single = work > FLOAT32_WORK or self.rows.X.dtype == np.float32
+        problem = self.problem(strengths, np.float32 if single else np.float64)
+        newton = self._newton
+        share = max(self.terms.max_iter // STACK_PART, 1) if newton else self.terms.max_iter
+        with quiet_passes(problem):
+            stack = descend(problem, self.terms.tol, share, self.terms.rng)
+        self.take(problem, stack, r, strengths)
+
+    @property
+    def _newton(self) -> bool:
+        """Whether Newton's method ends in a few steps what hardly any penalty holds.
+
+        A shared curvature is of no help there.
+        """
+        shape = len(self.design.order), self.design.p, self.rows.k
+        return choose(*shape, l1=False) == NEWTON
+
+    def problem(self, strengths: NDArray, dtype) -> StackedProblem:
+        """Return the models of some strengths, ascending, in all folds."""
+        rows = self.rows
         largest = None if rows.weights is None else rows.weights.max()
-        problem = StackedProblem(
-            design,
+        return StackedProblem(
+            self.design,
             rows.code,
             rows.n_classes,
             None if largest is None else rows.weights / largest,
@@ -73,14 +99,10 @@ class Grid:
             dtype,
             blas_threads(),
         )
-        # Newton's method ends in a few steps what hardly any penalty holds, at which a shared
-        # curvature is of no help.
-        newton = choose(len(design.order), design.p, rows.k, l1=False) == NEWTON
-        share = max(self.terms.max_iter // STACK_PART, 1) if newton else self.terms.max_iter
-        # The passes have their own threads; all other products are small.
-        one_thread = threads_for(0.0) if problem.compiled else contextlib.nullcontext()
-        with one_thread, np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            stack = descend(problem, self.terms.tol, share, self.terms.rng)
+
+    def take(self, problem: StackedProblem, stack: Stack, r: int, strengths: NDArray) -> None:
+        """Write down what a stack found; end by Newton's method what it could not."""
+        design, fit, newton = self.design, self.fit, self._newton
         W, b = design.to_original(balanced(stack.V), problem.fold)
         where = (problem.fold, r, strengths[problem.strength])
         fit.W[where], fit.b[where] = W, b
@@ -92,7 +114,7 @@ class Grid:
             fold, c = int(problem.fold[m]), int(strengths[problem.strength[m]])
             # From weights that are calm already Newton's method would take no step.
             usable = not anew[m] and np.isfinite(W[m]).all() and np.isfinite(b[m]).all()
-            self._solve_one(fold, r, c, 0.0, (W[m], b[m]) if usable else None)
+            self.solve_one(fold, r, c, 0.0, (W[m], b[m]) if usable else None)
 
     def _solve_paths(self, r: int, ratio: float, strengths: NDArray) -> str | None:
         """Fit models one by one, each from the smaller C before it; return the algorithm."""
@@ -100,11 +122,11 @@ class Grid:
         for fold in range(len(self.total) if len(strengths) else 0):
             start = None
             for c in strengths.tolist():
-                W, b, solver = self._solve_one(fold, r, c, ratio, start)
+                W, b, solver = self.solve_one(fold, r, c, ratio, start)
                 start = W, b
         return solver
 
-    def _solve_one(self, fold: int, r: int, c: int, ratio: float, start):
+    def solve_one(self, fold: int, r: int, c: int, ratio: float, start):
         """Fit one model by the single solver; return weights, intercepts, algorithm."""
         X, loss = self._fold_rows(fold)
         fit, strength = self.fit, 1.0 / self.Cs[c] / self.total[fold]
@@ -150,6 +172,15 @@ class Grid:
         if rows.n_classes == 2:
             return X, BinaryLoss(code.astype(X.dtype), relative)
         return X, MultinomialLoss(code, rows.n_classes, relative, X.dtype)
+
+
+@contextlib.contextmanager
+def quiet_passes(problem: StackedProblem) -> Iterator[None]:
+    """Let the passes have the threads, and margins overflow."""
+    # The passes have their own threads; all other products are small.
+    one_thread = threads_for(0.0) if problem.compiled else contextlib.nullcontext()
+    with one_thread, np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        yield
 
 
 def zero_sum(b: NDArray, terms: Terms) -> NDArray:
