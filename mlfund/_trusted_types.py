@@ -54,6 +54,14 @@ _TRUSTED = {
     # Convolutional nets: the recipe calls the one class with layers, numbers and names.
     "mlfund.estimators.cnn_classifier.CNNClassifier": "ObjectNode",
     "mlfund.estimators.cnn_regressor.CNNRegressor": "ObjectNode",
+    # Encoders: the recipe calls one of three classes with layers, numbers and names.
+    "mlfund.estimators.autoencoder.Autoencoder": "ObjectNode",
+    "mlfund.estimators.contrastive_encoder.ContrastiveEncoder": "ObjectNode",
+    "mlfund.estimators.masked_autoencoder.MaskedAutoencoder": "ObjectNode",
+    "mlfund.nets.encoders.AutoencoderNet": "TypeNode",
+    "mlfund.nets.encoders.ContrastiveNet": "TypeNode",
+    "mlfund.nets.encoders.MaskedNet": "TypeNode",
+    "mlfund.preprocessing._image_rows.ImageForm": "ObjectNode",
     # A backbone checks its weights against its fingerprint, and calls nothing.
     "mlfund.backbones.Backbone": "ObjectNode",
     "mlfund.nets.convnet.ConvNet": "TypeNode",

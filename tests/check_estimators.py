@@ -34,13 +34,16 @@ DRAWN = {**SEARCH, "param_distributions": {"C": [0.1, 1.0]}, "random_state": 0}
 # Arguments of estimators that cannot be made without. The first round of a halving gets as few
 # rows as still hold two of every class of the checks.
 ARGUMENTS = {
+    "Autoencoder": {"max_iter": 2},
     "BatchedGridSearchCV": GRID,
     "BatchedHalvingGridSearchCV": {**GRID, "min_resources": 8, "random_state": 0},
     "BatchedHalvingRandomSearchCV": {**DRAWN, "min_resources": 8, "n_candidates": 2},
     "BatchedRandomizedSearchCV": {**DRAWN, "n_iter": 2},
     "CNNClassifier": {"image_shape": "row", "max_iter": 60},
     "CNNRegressor": {"image_shape": "row", "max_iter": 60},
+    "ContrastiveEncoder": {"max_iter": 2},
     "ImageScaler": {"image_shape": "row"},
+    "MaskedAutoencoder": {"max_iter": 2},
     "NeuralClassifier": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "NeuralRegressor": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "ParametricRegressor": {"function": linear_function},

@@ -20,6 +20,7 @@ from typing import Any
 
 from mlfund._entries import publish, resolve
 from mlfund.augmentation._base import Augmentation, Rows, Transform, transforms_of
+from mlfund.augmentation._crops import RandomGrayscale, RandomResizedCrop
 from mlfund.augmentation._images import (
     ColorJitter,
     Cutout,
@@ -43,6 +44,8 @@ __all__ = [
     "RandomAffine",
     "RandomErasing",
     "RandomFlip",
+    "RandomGrayscale",
+    "RandomResizedCrop",
     "RandomShift",
     "Rows",
     "Transform",
@@ -83,6 +86,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "shift": RandomShift(),
     "affine": RandomAffine(),
     "color_jitter": ColorJitter(),
+    "grayscale": RandomGrayscale(),
+    "resized_crop": RandomResizedCrop(),
     "cutout": Cutout(),
     "erasing": RandomErasing(),
 }

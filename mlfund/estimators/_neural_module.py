@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,8 +58,11 @@ class BuiltModule(BaseNeural):
     def _raw(self, X: Any) -> np.ndarray:
         """Return raw scores, shape (n, k), computed where `module_` is."""
         check_is_fitted(self)
-        X = self._checked_rows(X)
         net = RawScores(self.module_, output=self._recipe.output, kind=self._recipe.kind).eval()
+        return self._in_blocks(net, self._checked_rows(X))
+
+    def _in_blocks(self, net: Callable[[torch.Tensor], torch.Tensor], X: Any) -> np.ndarray:
+        """Return what a function makes of checked rows, computed where `module_` is."""
         device = next(self.module_.parameters()).device
         flop, rows = self._pass_costs
         with torch.no_grad(), limited_threads(flop * min(rows, X.shape[0])):

@@ -52,6 +52,15 @@ class ReadPixels(Augmentation):
         pixels = X.view(len(X), *self.size).to(dtype)
         return torch.addcmul(-mean * factor, pixels, factor).permute(0, 3, 1, 2)
 
+    def rows(self, X: Tensor) -> Tensor:
+        """Return rows (n, values) in the unit of the pixels: the inverse of `images`.
+
+        `X` may be flattened, in the order of channels, height, width.
+        """
+        height, width, channels = self.size
+        pixels = X.reshape(len(X), channels, height, width).permute(0, 2, 3, 1)
+        return (pixels * X.new_tensor(self.scale) + X.new_tensor(self.mean)).flatten(1)
+
 
 class ConvNet(nn.Module):
     """Layers over images, and a last one from features to raw scores.

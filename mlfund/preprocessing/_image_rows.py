@@ -61,6 +61,15 @@ class ImageForm:
         first = X.reshape(len(X), self.n_channels, self.height, self.width)
         return first.transpose(0, 2, 3, 1)
 
+    def from_nhwc(self, X: np.ndarray) -> np.ndarray:
+        """Return an array of this form from rows in the order of height, width, channels."""
+        images = X.reshape(len(X), *self.size)
+        if self.channels == "first":
+            images = images.transpose(0, 3, 1, 2)
+        if self.axes == 4:
+            return images
+        return images.reshape((len(X), -1) if self.axes == 2 else (len(X), *self.size[:2]))
+
 
 def form_of(X: Any, channels: str = "last", image_shape: ImageShapeLike = None) -> ImageForm:
     """Return the form of an array of images.

@@ -14,6 +14,8 @@ from mlfund.augmentation import (
     RandomAffine,
     RandomErasing,
     RandomFlip,
+    RandomGrayscale,
+    RandomResizedCrop,
     RandomShift,
     Rows,
 )
@@ -170,3 +172,50 @@ def test_cutmix_mixes_targets_by_the_area_that_stayed(alpha):
     # Where boxes are not cut off, the part that stays is Beta(alpha, alpha).
     assert own.mean() >= 0.5
     assert math.isclose(own.std().item(), (1 / (4 * (2 * alpha + 1))) ** 0.5, rel_tol=0.35)
+
+
+def test_a_resized_crop_is_a_part_of_the_image():
+    # Pixels that say where they were: one channel runs down, the other to the right.
+    down, right = torch.meshgrid(torch.arange(8.0), torch.arange(10.0), indexing="ij")
+    given = Rows(torch.stack([down, right]).expand(N, 2, 8, 10), torch.zeros(N, 1))
+    found = RandomResizedCrop(0.25, aspect=1.5).apply(given, seeded(), "real").X
+    assert found.shape == given.X.shape
+    inner = found[:, :, 1:-1, 1:-1]
+    high = inner[:, 0].diff(dim=1).amax(dim=(1, 2)) * 8
+    wide = inner[:, 1].diff(dim=2).amax(dim=(1, 2)) * 10
+    area = high * wide / 80
+    assert (area > 0.2).all()
+    assert (area < 1.02).all()
+    assert area.std() > 0.1
+    assert ((high / 8) / (wide / 10)).amax() < 1.55
+    # All parts of the image are seen.
+    centres = found.mean(dim=(2, 3))
+    assert centres.amin() < 3
+    assert centres.amax() > 5.5
+
+
+def test_a_crop_of_everything_is_the_image():
+    given = images(20)
+    found = RandomResizedCrop(1.0, aspect=1.0).apply(given, seeded(), "real").X
+    torch.testing.assert_close(found, given.X, atol=1e-5, rtol=1e-5)
+
+
+def test_grayscale_gives_its_share_of_the_images_one_colour():
+    given = images(shape=(3, 4, 4))
+    found = RandomGrayscale(0.3).apply(given, seeded(), "real").X
+    grey, kept = same(found, given.X.mean(dim=1, keepdim=True)), same(found, given.X)
+    assert (grey ^ kept).all()
+    assert grey.float().mean().item() == pytest.approx(0.3, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"smallest": 0.0}, "smallest must be .* greater than 0"),
+        ({"smallest": 1.5}, "smallest must be a number from 0 to 1"),
+        ({"aspect": 0.5}, "aspect must be at least 1"),
+    ],
+)
+def test_crops_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        RandomResizedCrop(**options)
