@@ -13,6 +13,7 @@ setup(
             [
                 "mlfund/_solvers/_kernels.c",
                 "mlfund/_solvers/_dense_pass.c",
+                "mlfund/_solvers/_proximal_models.c",
                 "mlfund/_solvers/_stacked_pass.c",
             ],
             depends=["mlfund/_solvers/_vectors.h"],

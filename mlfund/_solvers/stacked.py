@@ -1,8 +1,9 @@
 """A whole grid of logistic regressions, strengths times folds, in a few passes over X.
 
-A sample of rows gives each strength a start and an inverse Hessian, which all folds share;
-then all models descend together. What the stack cannot finish, and penalties with an l1
-part, go one by one through the single solver, each from its neighbour on the path.
+A sample of rows gives each strength a start and a Hessian, which all folds share; then all
+models descend together, those with l1 penalties by proximal steps (`stacked_proximal`). What
+the stack cannot finish, and l1 penalties on sparse, wide or short data, go one by one through
+the single solver, each from its neighbour on the path.
 """
 
 from __future__ import annotations
@@ -100,9 +101,7 @@ def _solve_folds(
     design = _design(rows, terms)
     _tell_scales(fit, design)
     grid = Grid(rows, design, Cs, fold_weight_sums(rows), fit, terms)
-    alone = [grid.solve_ratio(r, float(ratio)) for r, ratio in enumerate(l1_ratios)]
-    if all(alone):
-        fit.solver = str(alone[0])
+    fit.solver = grid.solve(l1_ratios) or fit.solver
     if grids is not None:
         design.release(np.float32)
         grids.append(grid)

@@ -8,6 +8,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from mlfund._solvers.proximal import least_subgradient
 from mlfund._solvers.stacked_problem import Places, StackedProblem
 from mlfund._solvers.stopping import FLOOR_ULP
 
@@ -46,8 +47,16 @@ class StackedLBFGS:
         self._pairs: deque = deque(maxlen=memory)
         self._size: NDArray | None = None
 
-    def direction(self, G: NDArray, places: Places) -> NDArray:
+    def directions(self, G: NDArray, places: Places) -> NDArray:
         """Return the descent directions for gradients G (m, k, p)."""
+        D = self._directions(G, places)
+        rising = ~(_dots(G, D) < 0)
+        if rising.any():
+            self.forget(rising)
+            D[rising] = -self.metric.solve(G, places)[rising]
+        return D
+
+    def _directions(self, G: NDArray, places: Places) -> NDArray:
         Q, alphas = G.copy(), []
         for S, Y, rho in reversed(self._pairs):
             alpha = rho * _dots(S, Q)
@@ -103,6 +112,49 @@ class StackedLBFGS:
             self._size = self._size[models]
 
 
+class SmoothSteps:
+    """Steps of L-BFGS in a metric that takes the curvature anew now and then.
+
+    Parameters
+    ----------
+    problem : StackedProblem
+    metric : SharedMetric
+    lbfgs : StackedLBFGS
+        For the models that the descent begins with.
+    refresh_at : tuple of int
+        Steps at which the metric takes the present curvature.
+    """
+
+    l1 = None
+
+    def __init__(self, problem: StackedProblem, metric, lbfgs: StackedLBFGS, refresh_at):
+        self.problem, self.metric, self._lbfgs = problem, metric, lbfgs
+        self._refresh_at, self._taken = refresh_at, 0
+
+    def refresh(self, V: NDArray, models: NDArray) -> None:
+        """Take the curvature at the mean of the folds of each strength, where it is time."""
+        if self._taken not in self._refresh_at:
+            return
+        strengths = self.problem.places(models).strength
+        present, start, count = np.unique(strengths, return_index=True, return_counts=True)
+        mean = np.add.reduceat(V, start, axis=0) / count[:, None, None]
+        self.metric.refresh(mean, present)
+        self._lbfgs.forget()
+
+    def directions(self, V: NDArray, G: NDArray, models: NDArray, tol: NDArray) -> NDArray:
+        """Return the steps from V with gradients G, (m, k, p); `tol` is for others."""
+        return self._lbfgs.directions(G, self.problem.places(models))
+
+    def learn(self, S: NDArray, Y: NDArray, models: NDArray) -> None:
+        """Take note of steps S and the changes Y of the gradients."""
+        self._lbfgs.update(S, Y, self.problem.places(models))
+        self._taken += 1
+
+    def keep(self, left: NDArray) -> None:
+        """Go on with some of the models (a mask)."""
+        self._lbfgs.keep(left)
+
+
 class Stack:
     """The state of all models of a problem, those at work and those done.
 
@@ -125,13 +177,13 @@ class Stack:
 def minimise_stack(
     problem: StackedProblem,
     stack: Stack,
-    metric,
+    steps,
     models: NDArray,
     *,
     tol: float,
     max_iter: int,
-    refresh_at: tuple[int, ...],
-    start: tuple[NDArray, StackedLBFGS] | None = None,
+    gradients: NDArray | None = None,
+    most_calm: int = MOST_CALM,
 ) -> None:
     """Minimise some models of a problem, in place, from the weights in `stack`.
 
@@ -142,64 +194,62 @@ def minimise_stack(
     ----------
     problem : StackedProblem
     stack : Stack
-    metric : SharedMetric
+    steps : SmoothSteps or ProximalSteps
     models : ndarray of int
         Which models, sorted.
     tol, max_iter : float, int
         As in `Stopping`, for each model.
-    refresh_at : tuple of int
-        Steps of this call at which the metric takes the present curvature.
-    start : tuple, optional
-        The gradients at the start and what is remembered of the steps to it.
+    gradients : ndarray of shape (m, k, p), optional
+        At the start, where they are known.
+    most_calm : int
+        Steps with a gradient of at most `tol` after which a model leaves as calm.
     """
     V, best = stack.V[models], np.full(len(models), np.inf)
     since_best, calm = np.zeros((2, len(models)), dtype=int)
     floor = FLOOR_ULP * float(np.finfo(problem.dtype).eps)
-    if start is None:
-        start = problem.gradients(V, models), StackedLBFGS(metric, V.size)
-    (G, lbfgs), step = start, 0
+    G = problem.gradients(V, models) if gradients is None else gradients
     while True:
-        size, standardised = problem.measure(G, models)
+        size, standardised, largest = _measure(problem, steps, V, G, models)
         since_best = np.where(standardised < best, 0, since_best + 1)
         best = np.minimum(best, standardised)
+        calm += size <= tol
         status = np.full(len(models), RUNNING)
         status[stack.n_iter[models] >= max_iter] = MAX_ITER
         status[(since_best >= PATIENCE) | ~np.isfinite(size)] = STALLED
         near = (since_best >= FLOOR_PATIENCE) & (best <= NEAR_FLOOR * floor)
         status[near | (standardised <= floor)] = ROUNDING
-        calm += size <= tol
-        D = _converged(problem, models, G, size, tol, lbfgs, status, calm)
+        if not (size <= tol).all():
+            steps.refresh(V, models)
+        D = steps.directions(V, G, models, largest)
+        promised = -first_slopes(V, G, D, _of_models(steps.l1, models))
+        ended = (status == MAX_ITER) | (status == STALLED) | (calm >= most_calm)
+        status[(size <= tol) & ended] = CALM
+        # A small gradient alone says little where the curvature is smaller still.
+        status[(size <= tol) & (promised <= DECREMENT_PART * tol)] = CONVERGED
         done = status != RUNNING
         if done.any():
             _settle(stack, models, V, D, size, status, done)
             left = ~done
-            models, V, G = models[left], V[left], G[left]
+            models, V, G, D = models[left], V[left], G[left], D[left]
             best, since_best, calm = best[left], since_best[left], calm[left]
-            lbfgs.keep(left)
+            steps.keep(left)
         if not len(models):
             return
-        places = problem.places(models)
-        if step in refresh_at:
-            _refresh(metric, V, places.strength)
-            lbfgs.forget()
-        new_V, new_G = advance(problem, models, V, G, lbfgs, places)
-        lbfgs.update(new_V - V, new_G - G, places)
+        new_V, new_G = advance(problem, models, V, G, D, _of_models(steps.l1, models))
+        steps.learn(new_V - V, new_G - G, models)
         V, G = new_V, new_G
         stack.n_iter[models] += 1
-        step += 1
 
 
-def _converged(problem, models, G, size, tol, lbfgs, status, calm) -> NDArray | None:
-    """Mark the models that are done; return the steps that their last gradients are worth."""
-    small = size <= tol
-    if not small.any():
-        return None
-    D = lbfgs.direction(G, problem.places(models))
-    ended = (status == MAX_ITER) | (status == STALLED) | (calm >= MOST_CALM)
-    status[small & ended] = CALM
-    # A small gradient alone says little where the curvature is smaller still.
-    status[small & (-_dots(G, D) <= DECREMENT_PART * tol)] = CONVERGED
-    return D
+def _measure(problem, steps, V, G, models) -> tuple[NDArray, NDArray, NDArray]:
+    """Return the sizes of the gradients that `problem.measure` does, and their largest entries."""
+    if steps.l1 is not None:
+        G = least_subgradient(G, V, steps.l1[models])
+    return *problem.measure(G, models), np.abs(G).max(axis=(1, 2))
+
+
+def _of_models(l1: NDArray | None, models: NDArray) -> NDArray | None:
+    return None if l1 is None else l1[models]
 
 
 def _settle(stack, models, V, D, size, status, done) -> None:
@@ -212,25 +262,23 @@ def _settle(stack, models, V, D, size, status, done) -> None:
         stack.V[models[spent]] += D[spent]
 
 
-def _refresh(metric, V: NDArray, strengths: NDArray) -> None:
-    """Let the metric take the curvature at the mean of the folds of each strength."""
-    present, start, count = np.unique(strengths, return_index=True, return_counts=True)
-    mean = np.add.reduceat(V, start, axis=0) / count[:, None, None]
-    metric.refresh(mean, present)
+def advance(problem, models, V, G, D, l1: NDArray | None = None) -> tuple[NDArray, NDArray]:
+    """Return the weights after steps D, or parts of them, and their gradients.
 
-
-def advance(problem, models, V, G, lbfgs, places: Places) -> tuple[NDArray, NDArray]:
-    """Return the next weights and their gradients: `problem.gradients` of V and `models`."""
-    D = lbfgs.direction(G, places)
-    slope = _dots(G, D)
-    rising = ~(slope < 0)
-    if rising.any():
-        lbfgs.forget(rising)
-        D[rising] = -lbfgs.metric.solve(G, places)[rising]
-        slope[rising] = _dots(G, D)[rising]
+    Parameters
+    ----------
+    problem : StackedProblem or Pooled
+        Whose `gradients` of V and `models` are asked for.
+    models : ndarray of int of shape (m,)
+    V, G, D : ndarray of shape (m, k, p)
+        Weights, gradients of the smooth part there, steps.
+    l1 : ndarray of shape (m, k, p), optional
+        Penalties of the weights' sizes.
+    """
+    slope = first_slopes(V, G, D, l1)
     new_V = V + D
     new_G = problem.gradients(new_V, models)
-    end, t = _dots(new_G, D), np.ones(len(models))
+    end, t = last_slopes(new_V, new_G, D, l1), np.ones(len(models))
     for _ in range(MAX_TRIALS):
         again = np.flatnonzero(~(end <= OVERSHOOT * -slope) & (slope < 0))
         if not len(again):
@@ -240,8 +288,25 @@ def advance(problem, models, V, G, lbfgs, places: Places) -> tuple[NDArray, NDAr
         t[again] *= np.clip(np.where(np.isfinite(part), part, 0.1), 0.05, 0.9)
         new_V[again] = V[again] + t[again, None, None] * D[again]
         new_G[again] = problem.gradients(new_V[again], models[again])
-        end[again] = _dots(new_G[again], D[again])
+        of_again = _of_models(l1, again)
+        end[again] = last_slopes(new_V[again], new_G[again], D[again], of_again)
     return new_V, new_G
+
+
+def first_slopes(V: NDArray, G: NDArray, D: NDArray, l1: NDArray | None) -> NDArray:
+    """Return the slopes of the objectives, (m,), where steps D leave V."""
+    slopes = _dots(G, D)
+    if l1 is not None:
+        slopes += _dots(l1, np.where(V == 0, np.abs(D), np.sign(V) * D))
+    return slopes
+
+
+def last_slopes(V: NDArray, G: NDArray, D: NDArray, l1: NDArray | None) -> NDArray:
+    """Return the slopes, (m,), where steps along D arrive at V."""
+    slopes = _dots(G, D)
+    if l1 is not None:
+        slopes += _dots(l1, np.where(V == 0, -np.abs(D), np.sign(V) * D))
+    return slopes
 
 
 def _dots(A: NDArray, B: NDArray) -> NDArray:

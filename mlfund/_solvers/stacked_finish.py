@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from mlfund._solvers.stacked_descent import Stack, minimise_stack
+from mlfund._solvers.stacked_descent import SmoothSteps, Stack, StackedLBFGS, minimise_stack
 from mlfund._solvers.stacked_grid import Grid, quiet_passes
 from mlfund._solvers.stacked_metrics import Sample, SharedMetric
 from mlfund._solvers.stacked_problem import StackedProblem
@@ -52,14 +52,14 @@ def _finish_stack(grid: Grid, r: int, strengths: NDArray) -> None:
         metric = SharedMetric(problem, Sample(problem, terms.rng), len(strengths))
         of_strength = stack.V.reshape(len(strengths), -1, *stack.V.shape[1:])
         metric.refresh(of_strength.mean(axis=1), np.arange(len(strengths)))
+        lbfgs = StackedLBFGS(metric, stack.V.size)
         minimise_stack(
             problem,
             stack,
-            metric,
+            SmoothSteps(problem, metric, lbfgs, REFRESH_AT),
             np.arange(len(stack.V)),
             tol=terms.tol,
             max_iter=terms.max_iter,
-            refresh_at=REFRESH_AT,
         )
     grid.design.release(np.float64)
     grid.take(problem, stack, r, strengths)

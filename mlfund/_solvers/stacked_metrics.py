@@ -100,12 +100,13 @@ class SharedMetric:
         """Take the curvature at one V (k, p) for each of some strengths, ascending."""
         # At zero the data look alike to all strengths.
         count = self._n_hessians if V.any() else 1
-        measured = nearest_of(len(strengths), count)
+        measured, sample = nearest_of(len(strengths), count), self.sample
 
         def curvature(place: int):
             # numpy's error state is one of the thread.
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                H, l2 = self._hessian(V[place]), self._l2[strengths[measured == place]]
+                H = sampled_hessian(sample, V[place], joint=self.joint)
+                l2 = self._l2[strengths[measured == place]]
             if not self.sample.dense:
                 return Diagonal(H, self._units)
             kind = Inverses if len(l2) <= FEW_STRENGTHS else Spectrum
@@ -151,38 +152,50 @@ class SharedMetric:
             Q[start:end] = of[start].solve(part, l2).reshape(Q[start:end].shape)
         return Q
 
-    def _hessian(self, V: NDArray) -> NDArray:
-        rows, k = self.sample.rows, self.problem.k
-        Z = (rows @ V.T.astype(rows.dtype)).T
-        P = probabilities(np.ascontiguousarray(Z), k)
-        if not self.sample.dense:
-            return self._diagonal(P)
-        weights = self.sample.weights.astype(rows.dtype)
-        if self.joint:
-            return self._joint(P, weights)
-        # The product of one matrix with itself takes half the operations.
-        scaled = rows * np.sqrt((P * (1 - P)).mean(axis=0) * weights)[:, None]
-        return (scaled.T @ scaled).astype(np.float64)
 
-    def _joint(self, P: NDArray, weights: NDArray) -> NDArray:
-        rows, (k, _) = self.sample.rows, P.shape
-        p = rows.shape[1]
-        H = np.zeros((k, p, k, p))
-        for a in range(k):
-            for b in range(a, k):
-                h = P[a] * ((a == b) - P[b]) * weights
-                H[a, :, b] = (rows * h[:, None]).T @ rows
-                H[b, :, a] = H[a, :, b].T
-        return H.reshape(k * p, k * p)
+def sampled_hessian(sample: Sample, V: NDArray, *, joint: bool) -> NDArray:
+    """Return the Hessian of the mean loss at V (k, p) on a sample.
 
-    def _diagonal(self, P: NDArray) -> NDArray:
-        rows = self.sample.rows
-        h = (P * (1 - P)).mean(axis=0).astype(np.float64) * self.sample.weights
-        if sp.issparse(rows):
-            squared = rows.copy()
-            squared.data **= 2
-            return squared.T @ h
-        return np.einsum("ij,ij,i->j", rows, rows, h)
+    Parameters
+    ----------
+    sample : Sample
+    V : ndarray of shape (k, p)
+    joint : bool
+        Whether the answer is that of all classes together, (k p, k p), or their mean, (p, p);
+        of wide or sparse rows its diagonal, (p,).
+    """
+    rows, k = sample.rows, len(V)
+    Z = (rows @ V.T.astype(rows.dtype)).T
+    P = probabilities(np.ascontiguousarray(Z), k)
+    if not sample.dense:
+        return _diagonal(sample, P)
+    weights = sample.weights.astype(rows.dtype)
+    if joint and k > 1:
+        return _joint(rows, P, weights)
+    # The product of one matrix with itself takes half the operations.
+    scaled = rows * np.sqrt((P * (1 - P)).mean(axis=0) * weights)[:, None]
+    return (scaled.T @ scaled).astype(np.float64)
+
+
+def _joint(rows: NDArray, P: NDArray, weights: NDArray) -> NDArray:
+    k, p = len(P), rows.shape[1]
+    H = np.zeros((k, p, k, p))
+    for a in range(k):
+        for b in range(a, k):
+            h = P[a] * ((a == b) - P[b]) * weights
+            H[a, :, b] = (rows * h[:, None]).T @ rows
+            H[b, :, a] = H[a, :, b].T
+    return H.reshape(k * p, k * p)
+
+
+def _diagonal(sample: Sample, P: NDArray) -> NDArray:
+    rows = sample.rows
+    h = (P * (1 - P)).mean(axis=0).astype(np.float64) * sample.weights
+    if sp.issparse(rows):
+        squared = rows.copy()
+        squared.data **= 2
+        return squared.T @ h
+    return np.einsum("ij,ij,i->j", rows, rows, h)
 
 
 def _ratios(units: NDArray, common: NDArray) -> NDArray:

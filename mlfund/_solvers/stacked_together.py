@@ -74,7 +74,7 @@ def descend_together(
     pooled = Pooled(problem, V, metric.alike)
     G, places = pooled.common(strengths), Places(strengths, np.full(K, -1))
     while steps < most and not pooled.differ(tol) and np.isfinite(G).all():
-        new_V, new_G = advance(pooled, strengths, V, G, lbfgs, places)
+        new_V, new_G = advance(pooled, strengths, V, G, lbfgs.directions(G, places))
         lbfgs.update(new_V - V, new_G - G, places)
         V, G, steps = new_V, new_G, steps + 1
     gradients = pooled.of_folds.reshape(K * F, *V.shape[1:])

@@ -238,7 +238,7 @@ def test_sparse_rows_in_a_diagonal_metric(k, monkeypatch):
 
 @pytest.mark.parametrize("k", [2, 3])
 @pytest.mark.parametrize("ratio", [0.4, 1.0])
-def test_l1_goes_along_the_path(k, ratio):
+def test_l1_is_scikit_learns(k, ratio):
     X, code = data(80, k=k)
     trains = [train for train, _ in StratifiedKFold(2).split(X, code)]
     found = fit(X, code, k, trains, ratios=(0.0, ratio), Cs=[0.1, 2.0])
