@@ -30,6 +30,21 @@ def shared_data() -> Path:
     return folder
 
 
+def cuda_device() -> str:
+    """Return the name of the CUDA device.
+
+    Raises
+    ------
+    Unavailable
+        Where torch sees none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise Unavailable(f"torch {torch.__version__} sees no CUDA device")
+    return torch.cuda.get_device_name()
+
+
 def interleave(
     competitors: Mapping[str, Callable[[], Any]], repeats: int, *, warmup: int = 0
 ) -> dict[str, list[float]]:

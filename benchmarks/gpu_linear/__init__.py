@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._harness import Unavailable, installed, interleave, report_table
+from benchmarks._harness import cuda_device, installed, interleave, report_table
 from benchmarks.gpu_linear.competitors import COMPETITORS, TOLERANCES, Competitor
 from benchmarks.linear.objective import objective
 from benchmarks.linear.problems import Problem, dense, mnist
@@ -55,21 +55,6 @@ def run(quick: bool = False) -> dict[str, Any]:
         "not_installed": missing,
         "problems": problems,
     }
-
-
-def cuda_device() -> str:
-    """Return the name of the CUDA device.
-
-    Raises
-    ------
-    Unavailable
-        Where torch sees none.
-    """
-    import torch
-
-    if not torch.cuda.is_available():
-        raise Unavailable(f"torch {torch.__version__} sees no CUDA device")
-    return torch.cuda.get_device_name()
 
 
 def race(problem: Problem, repeats: int) -> dict[str, Any]:

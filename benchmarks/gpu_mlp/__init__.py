@@ -12,7 +12,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from benchmarks._harness import Unavailable, interleave, summarise, table
+from benchmarks._harness import cuda_device, interleave, summarise, table
 from benchmarks.engine.problem import Task
 from benchmarks.gpu_mlp.peers import competitors
 from benchmarks.mlp.problems import Net, accuracy, make_rows
@@ -34,21 +34,6 @@ def run(quick: bool = False) -> dict[str, Any]:
     repeats = 1 if quick else REPEATS
     nets = [_one_net(net, repeats) for net in ([QUICK] if quick else NETS)]
     return {"repeats": repeats, "device": device, "nets": nets}
-
-
-def cuda_device() -> str:
-    """Return the name of the CUDA device.
-
-    Raises
-    ------
-    Unavailable
-        Where torch sees none.
-    """
-    import torch
-
-    if not torch.cuda.is_available():
-        raise Unavailable(f"torch {torch.__version__} sees no CUDA device")
-    return torch.cuda.get_device_name()
 
 
 def _one_net(net: Net, repeats: int) -> dict[str, Any]:

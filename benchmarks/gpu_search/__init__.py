@@ -18,8 +18,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from benchmarks._harness import interleave, summarise, table
-from benchmarks.gpu_mlp import cuda_device
+from benchmarks._harness import cuda_device, interleave, summarise, table
 
 DEVICE = "cuda"
 REPEATS = 3

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from benchmarks._harness import shared_data
+from benchmarks._mnist import load_digits, pixel_rows
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,8 @@ def l1_sparse(n: int, d: int) -> Problem:
 
 def mnist(n: int = 60_000) -> Problem:
     """Pixels of the first n training digits, in [0, 1]."""
-    with np.load(shared_data() / "images" / "mnist.npz") as archive:
-        images, labels = archive["x_train"][:n], archive["y_train"][:n]
-    return Problem(images.reshape(n, -1) / 255.0, labels.ravel().astype(np.int64))
+    (images, labels), _ = load_digits()
+    return Problem(pixel_rows(images[:n], np.float64), labels[:n].astype(np.int64))
 
 
 # The lines are those of the issue that asked for these solvers.

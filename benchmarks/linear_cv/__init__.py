@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -21,7 +22,8 @@ from sklearn.linear_model import LogisticRegressionCV as SklearnCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-from benchmarks._harness import Unavailable, interleave, shared_data, summarise, table
+from benchmarks._harness import Unavailable, interleave, summarise, table
+from benchmarks._mnist import load_digits, pixel_rows
 from mlfund import LogisticRegressionCV
 
 FOLDS = 5
@@ -50,31 +52,27 @@ class Case:
     repeats: int
 
 
-def correlated(n: int, d: int):
+def correlated(n: int, d: int, *, noise: float = 1.0, rng: np.random.RandomState | None = None):
     """Return columns of spread 1, correlated as 0.9^|i-j|, and labels drawn from a model."""
-    rng = np.random.RandomState(0)
+    rng = np.random.RandomState(0) if rng is None else rng
     root = np.linalg.cholesky(0.9 ** np.abs(np.subtract.outer(np.arange(d), np.arange(d))))
     X = rng.standard_normal((n, d)) @ root.T
-    w = rng.standard_normal(d) * 2 / np.sqrt(d)
+    w = rng.standard_normal(d) * 2 / np.sqrt(d) / noise
     y = (rng.uniform(size=n) < 1 / (1 + np.exp(-X @ w))).astype(int)
     return X, y
 
 
 def mnist():
     """Return the first 10,000 training pictures of MNIST, pixels / 255."""
-    path = shared_data() / "images" / "mnist.npz"
-    if not path.is_file():
-        raise Unavailable(f"{path.name} is not among the benchmark data")
-    with np.load(path) as pictures:
-        X, y = pictures["x_train"][:10_000], pictures["y_train"][:10_000]
-    return X.reshape(len(X), -1) / 255.0, y.astype(int)
+    (images, labels), _ = load_digits()
+    return pixel_rows(images[:10_000], np.float64), labels[:10_000].astype(int)
 
 
 ALL = ("lbfgs", "newton-cholesky", "grid lbfgs", "grid newton-cholesky")
 BIG = ("lbfgs", "newton-cholesky")
 CASES = {
-    "dense 100,000 x 100": Case(lambda: correlated(100_000, 100), np.logspace(-4, 4, 20), BIG, 1),
-    "small 2,000 x 30": Case(lambda: correlated(2_000, 30), np.logspace(-4, 4, 20), ALL, 3),
+    "dense 100,000 x 100": Case(partial(correlated, 100_000, 100), np.logspace(-4, 4, 20), BIG, 1),
+    "small 2,000 x 30": Case(partial(correlated, 2_000, 30), np.logspace(-4, 4, 20), ALL, 3),
     "MNIST 10,000 x 784, 10 classes": Case(mnist, np.logspace(-4, -1, 4), ("lbfgs",), 1),
 }
 

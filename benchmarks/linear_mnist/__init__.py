@@ -15,7 +15,8 @@ from time import perf_counter
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks._harness import Unavailable, shared_data, table
+from benchmarks._harness import table
+from benchmarks._mnist import load_digits
 from mlfund import LogisticRegression
 from mlfund.optimizers import OPTIMIZERS
 from mlfund.schedules import SCHEDULES, get_schedule
@@ -37,17 +38,11 @@ SHORTENED = {
 
 def load(quick: bool):
     """Return training and test images as float32 rows, and their labels."""
-    path = shared_data() / "images" / "mnist.npz"
-    if not path.is_file():
-        raise Unavailable(f"no {path.name} among the benchmark data")
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files}
+    rows = slice(QUICK_ROWS if quick else None)
     parts = []
-    for split in ("train", "test"):
-        X = next(v for k, v in arrays.items() if split in k and v.ndim == 3)
-        y = next(v for k, v in arrays.items() if split in k and v.ndim == 1)
-        rows = slice(QUICK_ROWS if quick else None)
-        parts += [X[rows].reshape(len(X[rows]), -1).astype(np.float32), y[rows]]
+    for images, labels in load_digits():
+        pixels = images[rows].reshape(len(images[rows]), -1)
+        parts += [pixels.astype(np.float32), labels[rows]]
     return parts
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks._harness import Unavailable, shared_data
+from benchmarks._harness import Unavailable
+from benchmarks._mnist import load_digits, pixel_rows
 from benchmarks.engine.problem import Task
 from benchmarks.engine.problem import make_rows as blurred_prototypes
 
@@ -55,19 +56,14 @@ def make_rows(net: Net) -> Rows:
 
 
 def _digits(net: Net) -> Rows:
-    with np.load(shared_data() / "images" / "mnist.npz") as archive:
-        parts = {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    (images, labels), (held_out, answers) = load_digits()
     n = net.task.n_rows
-
-    def pixels(images: np.ndarray) -> np.ndarray:
-        return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
-
     return Rows(
         f"{n} rows of MNIST",
-        pixels(parts["x_train"][:n]),
-        parts["y_train"][:n].ravel().astype(np.int64),
-        pixels(parts["x_test"]),
-        parts["y_test"].ravel().astype(np.int64),
+        pixel_rows(images[:n]),
+        labels[:n].astype(np.int64),
+        pixel_rows(held_out),
+        answers.astype(np.int64),
     )
 
 

@@ -12,32 +12,20 @@ import warnings
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks._harness import Unavailable, shared_data, table
+from benchmarks._harness import table
+from benchmarks._mnist import Digits, load_digits, pixel_rows
 from benchmarks.mlp_mnist.settings import SETTINGS, Setting
 
 SEEDS = (0, 1, 2)
 QUICK_ROWS, QUICK_EPOCHS = 1_000, 2
 
-Digits = tuple[np.ndarray, np.ndarray]
-
 
 def load() -> tuple[Digits, Digits]:
     """Return training and test digits: pixels in [0, 1] as float32 rows, and labels."""
-    path = shared_data() / "images" / "mnist.npz"
-    if not path.is_file():
-        raise Unavailable(f"no {path.name} among the benchmark data")
-    with np.load(path) as file:
-        parts = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-
-    def digits(split: str) -> Digits:
-        images = parts[f"x_{split}"]
-        pixels = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
-        return pixels, parts[f"y_{split}"].ravel()
-
-    return digits("train"), digits("test")
+    (images, labels), (held_out, answers) = load_digits()
+    return (pixel_rows(images), labels), (pixel_rows(held_out), answers)
 
 
 def fit_once(setting: Setting, seed: int, train: Digits, held_out: Digits) -> dict[str, Any]:

@@ -19,7 +19,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold
 
-from benchmarks._harness import Unavailable, interleave, shared_data, summarise, table
+from benchmarks._harness import Unavailable, interleave, summarise, table
+from benchmarks._mnist import load_digits, pixel_rows
+from benchmarks.linear_cv import correlated
 from benchmarks.search.competitors import COMPETITORS, FOLDS
 
 QUICK_ROWS = 300
@@ -48,39 +50,32 @@ class Case:
     folds_timed: int = FOLDS
 
 
-def correlated(n: int, d: int, *, noise: float = 1.0):
-    """Return columns correlated as 0.9^|i-j| in units of their own, and labels from a model."""
+def in_own_units(n: int, d: int, *, noise: float = 1.0):
+    """Return correlated columns, each in a unit and from an origin of its own, and labels."""
     rng = np.random.RandomState(0)
-    root = np.linalg.cholesky(0.9 ** np.abs(np.subtract.outer(np.arange(d), np.arange(d))))
-    X = rng.standard_normal((n, d)) @ root.T
-    raw = X @ rng.standard_normal(d) * 2 / np.sqrt(d) / noise
-    y = (rng.uniform(size=n) < 1 / (1 + np.exp(-raw))).astype(int)
+    X, y = correlated(n, d, noise=noise, rng=rng)
     return X * 10 ** rng.uniform(-1.5, 1.5, d) + rng.standard_normal(d), y
 
 
 def mnist():
     """Return the training pictures of MNIST, pixels / 255."""
-    path = shared_data() / "images" / "mnist.npz"
-    if not path.is_file():
-        raise Unavailable(f"{path.name} is not among the benchmark data")
-    with np.load(path) as pictures:
-        X, y = pictures["x_train"], pictures["y_train"]
-    return X.reshape(len(X), -1) / 255.0, y.astype(int)
+    (images, labels), _ = load_digits()
+    return pixel_rows(images, np.float64), labels.astype(int)
 
 
 SEARCHES = ("grid lbfgs", "grid newton-cholesky")
 CASES = {
     "100,000 x 100": Case(
-        lambda: correlated(100_000, 100),
+        lambda: in_own_units(100_000, 100),
         np.logspace(-4, 4, 20),
         (*SEARCHES, "path lbfgs", "path newton-cholesky"),
         2,
     ),
     "20,000 x 300": Case(
-        lambda: correlated(20_000, 300, noise=2.0), np.logspace(-4, 4, 20), SEARCHES, 2
+        lambda: in_own_units(20_000, 300, noise=2.0), np.logspace(-4, 4, 20), SEARCHES, 2
     ),
     "2,000 x 30": Case(
-        lambda: correlated(2_000, 30, noise=2.0), np.logspace(-4, 4, 20), SEARCHES, 5
+        lambda: in_own_units(2_000, 30, noise=2.0), np.logspace(-4, 4, 20), SEARCHES, 5
     ),
     "MNIST 60,000 x 784, 10 classes": Case(
         mnist, np.logspace(-4, 0, 10), ("grid lbfgs",), 1, folds_timed=1
