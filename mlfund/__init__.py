@@ -40,6 +40,7 @@ _HOME_OF = {
     "diagnose": "mlfund.diagnostics",
     "find_learning_rate": "mlfund.diagnostics",
     "load": "mlfund.persistence",
+    "plot_augmentation": "mlfund.estimators.augmentation_plot",
     "save": "mlfund.persistence",
     "trusted_types": "mlfund.persistence",
 }
@@ -73,6 +74,7 @@ __all__ = [
     "diagnose",
     "find_learning_rate",
     "load",
+    "plot_augmentation",
     "save",
     "trusted_types",
 ]

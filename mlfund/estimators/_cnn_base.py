@@ -18,6 +18,7 @@ from mlfund.augmentation import Augmentation, get_augmentation
 from mlfund.estimators import _cnn_backbone as pretrained
 from mlfund.estimators import _neural_own_probe as probe
 from mlfund.estimators import _neural_spec as spec
+from mlfund.estimators._cnn_plots import ImagePlots
 from mlfund.estimators._neural_module import BuiltModule, ProbedScores, tensor_of
 from mlfund.estimators._neural_own_build import Recipe
 from mlfund.initializers import Initializer
@@ -43,7 +44,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-class BaseCNN(BuiltModule):
+class BaseCNN(ImagePlots, BuiltModule):
     """A convolutional net behind scikit-learn's interface; see the subclasses."""
 
     image_size_: tuple[int, int, int]
@@ -116,15 +117,19 @@ class BaseCNN(BuiltModule):
 
     def _augmentations(self) -> list[Augmentation]:
         """Return reading, then what changes images, then what all networks have."""
+        listed = self._all_augmentations()
+        # Nothing else reads bytes; where nothing changes images, the module does.
+        changed = any(one.changes_X for one in listed)
+        return [self._pixels, *listed] if changed else listed
+
+    def _all_augmentations(self) -> list[Augmentation]:
+        """Return what changes images, then what all networks have."""
         given = self.augmentation
         if given is None:
             given = []
         elif isinstance(given, str | Augmentation):
             given = [given]
-        listed = [get_augmentation(one) for one in given] + super()._augmentations()
-        # Nothing else reads bytes; where nothing changes images, the module does.
-        changed = any(one.changes_X for one in listed)
-        return [self._pixels, *listed] if changed else listed
+        return [get_augmentation(one) for one in given] + super()._augmentations()
 
     def _make_module(
         self,

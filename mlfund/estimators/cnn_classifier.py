@@ -12,12 +12,13 @@ import torch
 from mlfund.backbones import Backbone
 from mlfund.estimators import _cnn_base as cnn
 from mlfund.estimators import _neural_spec as spec
+from mlfund.estimators._cnn_plots import ConfusionPlot
 from mlfund.estimators._neural_classifier import BaseNeuralClassifier
 from mlfund.nets.layers import Layer
 from mlfund.schedules import Schedule
 
 
-class CNNClassifier(cnn.BaseCNN, BaseNeuralClassifier):
+class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
     """A convolutional net for images, binary, multiclass or multilabel.
 
     Images come as arrays (n, height, width), (n, height, width, channels), with
