@@ -7,7 +7,7 @@ one group are trained on all splits as one program, and come back split by split
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -122,12 +122,28 @@ class Family(Protocol):
     def group_key(self, estimator: Any) -> Hashable:
         """Return what must be equal among the estimators of one stack."""
 
+    def looseness(self, estimator: Any) -> float | None:
+        """Return how far a mean score of about 1 may lie from that of the optimum.
+
+        None where models are not trained on: `train` does not ask what is undecided.
+        """
+
     def train(
-        self, estimators: Sequence[Any], rows: SearchRows, *, memory_limit: int | None, report: Any
+        self,
+        estimators: Sequence[Any],
+        rows: SearchRows,
+        *,
+        memory_limit: int | None,
+        report: Any,
+        undecided: Callable[[], Sequence[int]] | None = None,
     ) -> Iterator[TrainedModels]:
         """Train all estimators (unfitted, of one group) on all splits.
 
         What is finished is yielded at once, in any order, so that it can be scored, stored
         and let go. `memory_limit` is in bytes, None for what is free. `report(alive, total)`
         tells now and then how many models are still at work.
+
+        When all are trained, `undecided()` returns positions of estimators whose models are
+        to be trained on, nearer to their optimum, and yielded once more: `candidates` are
+        then some of them. It is called until it returns none.
         """

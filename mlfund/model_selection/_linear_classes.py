@@ -36,9 +36,11 @@ class Part:
     index: NDArray | slice
     folded: FoldedRows
 
-    def of(self, some: slice) -> Part:
-        """Return some of the splits."""
+    def of(self, some: slice, checked: CheckedRows) -> Part:
+        """Return some of the splits, with what a scaler makes of their columns."""
         folded = self.folded.of_folds(some)
+        affine = checked.affine_of(self.splits[some])
+        folded = dataclasses.replace(folded, affine=affine)
         return dataclasses.replace(self, splits=self.splits[some], folded=folded)
 
     def weights_of(self, fold: int, n: int) -> NDArray:

@@ -10,6 +10,7 @@ from mlfund.estimators.linear import LogisticRegression
 from mlfund.estimators.linear_regressor import LinearRegressor
 from mlfund.model_selection import _linear_logistic, _linear_regression
 from mlfund.model_selection._contract import SearchRows, TrainedModels
+from mlfund.model_selection._linear_logistic import looseness
 
 _KINDS: dict[type, ModuleType] = {
     LogisticRegression: _linear_logistic,
@@ -35,6 +36,11 @@ class LinearFamily:
         """Return what must be equal among the estimators of one stack."""
         return type(estimator), _KINDS[type(estimator)].group_key(estimator)
 
+    def looseness(self, estimator: Any) -> float | None:
+        """Return how far a mean score of about 1 may lie from that of the optimum."""
+        # Linear regressors are trained in the precision of the rows, most to the end.
+        return looseness(estimator) if type(estimator) is LogisticRegression else None
+
     def train(
         self,
         estimators: Sequence[Any],
@@ -42,10 +48,12 @@ class LinearFamily:
         *,
         memory_limit: int | None,
         report: Callable[[int, int], None],
+        undecided: Callable[[], Sequence[int]] | None = None,
     ) -> Iterator[TrainedModels]:
         """Train all estimators (unfitted, of one group) on all splits."""
         kind = _KINDS[type(estimators[0])]
-        return kind.train(estimators, rows, memory_limit=memory_limit, report=report)
+        asked = {} if undecided is None else {"undecided": undecided}
+        return kind.train(estimators, rows, memory_limit=memory_limit, report=report, **asked)
 
 
 FAMILY = LinearFamily()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -15,6 +16,9 @@ from sklearn.utils.validation import validate_data
 from mlfund._solvers.linear import Fit
 from mlfund._solvers.stacked import solve_grid
 from mlfund._solvers.stacked_data import GridFit
+from mlfund._solvers.stacked_descent import DECREMENT_PART
+from mlfund._solvers.stacked_finish import finish
+from mlfund._solvers.stacked_grid import Grid
 from mlfund.estimators._linear_arguments import SGD, Objective, accelerator, check_arguments
 from mlfund.estimators._linear_data import check_classes
 from mlfund.estimators.linear import LogisticRegression
@@ -25,6 +29,11 @@ from mlfund.model_selection._linear_models import LinearClassifiers, Stack
 from mlfund.model_selection._linear_pieces import Piece, pieces
 from mlfund.model_selection._linear_rows import CheckedRows, check_rows, quietly, recorded
 from mlfund.model_selection._prefix_key import content_key
+
+# The `tol` to which near ties are trained on.
+FINEST = 1e-8
+# Of a memory limit, one in so many bytes may be kept for that.
+KEPT_PART = 8
 
 
 def refusal(estimator: LogisticRegression, rows: SearchRows) -> str | None:
@@ -61,12 +70,62 @@ def group_key(estimator: LogisticRegression) -> Hashable:
     )
 
 
+def looseness(estimator: LogisticRegression) -> float | None:
+    """Return how far a mean log-loss may lie from that of the optimum; None is not at all.
+
+    A model is done when a step promises its mean loss no more than a part of `tol`. By
+    Cauchy and Schwarz the log-loss of rows like those trained on, of a calibrated model,
+    then lies within the root of twice that much of what it is at the optimum.
+    """
+    return None if estimator.tol <= FINEST else float(np.sqrt(2 * DECREMENT_PART * estimator.tol))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Solved:
+    """A piece that was solved for some splits, and what trains its models on."""
+
+    piece: Piece
+    part: Part
+    grid: Grid
+    checked: CheckedRows
+    estimators: Sequence[LogisticRegression]
+
+    def finish(self, numbers: Sequence[int]) -> Iterator[LinearClassifiers]:
+        """Train some of all estimators on, by their numbers, and yield them once more."""
+        start = time.perf_counter()
+        piece = self.piece.of(numbers)
+        if not piece.candidates:
+            return
+        finish(self.grid, 0, piece.ratio, np.unique(piece.at), FINEST)
+        yield from self.models(piece, time.perf_counter() - start)
+
+    def models(self, piece: Piece, seconds: float) -> Iterator[LinearClassifiers]:
+        """Yield the models of a piece, or of a part of it, split by split."""
+        fit, affine = self.grid.fit, self.part.folded.affine
+        for fold, split in enumerate(self.part.splits.tolist()):
+            stack = _stack(fit, fold, piece, affine, self.checked)
+            models = LinearClassifiers(
+                self.checked.rows,
+                self.checked.rows.numbers[split],
+                piece.candidates,
+                self.part.classes,
+                seconds=seconds / len(self.part.splits),
+                estimators=self.estimators,
+                objectives=[_objective(self.estimators[number]) for number in piece.candidates],
+                stack=stack,
+                weights=self.part.weights_of(fold, len(self.checked.y)),
+            )
+            models.warnings = _warnings(models, piece, fit, fold)
+            yield models
+
+
 def train(
     estimators: Sequence[LogisticRegression],
     rows: SearchRows,
     *,
     memory_limit: int | None,
     report: Callable[[int, int], None],
+    undecided: Callable[[], Sequence[int]] | None = None,
 ) -> Iterator[LinearClassifiers]:
     """Train all estimators on all splits; see `Family.train`."""
     first = estimators[0]
@@ -77,14 +136,27 @@ def train(
         raise UnstackableError("its device trains one model after the other")
     wanted = [(one.C, one.l1_ratio) for one in map(_objective, estimators)]
     total = alive = len(estimators) * len(rows.splits)
+    # The weights of all models, which finishing some of them starts from.
+    weights = 8 * total * widest * (checked.X.shape[1] + 1)
+    kept: list[_Solved] = []
+    if undecided is not None and memory_limit is not None:
+        undecided = undecided if weights < memory_limit // KEPT_PART else None
+        memory_limit -= weights * (undecided is not None)
     report(alive, total)
     for part in parts:
         sizes = part.folded.k * (checked.X.shape[1] + 1), checked.dense_entries
         for piece in pieces(wanted, len(part.splits), *sizes, memory_limit):
-            some = part.of(piece.splits)
-            yield from _train_piece(piece, some, estimators, checked)
+            start = time.perf_counter()
+            some = part.of(piece.splits, checked)
+            solved = _Solved(piece, some, _solve(piece, some, first), checked, estimators)
+            yield from solved.models(piece, time.perf_counter() - start)
+            if undecided is not None:
+                kept.append(solved)
             alive -= len(piece.candidates) * len(some.splits)
             report(alive, total)
+    while undecided is not None and (numbers := undecided()):
+        for solved in kept:
+            yield from solved.finish(numbers)
 
 
 def _validated(estimator: LogisticRegression, X: Any, y: Any) -> tuple[Any, Any]:
@@ -99,12 +171,9 @@ def _objective(estimator: LogisticRegression) -> Objective:
     return recorded(check_arguments, estimator)[0]
 
 
-def _train_piece(
-    piece: Piece, part: Part, estimators: Sequence[LogisticRegression], checked: CheckedRows
-) -> Iterator[LinearClassifiers]:
-    start, first = time.perf_counter(), estimators[0]
-    affine = checked.affine_of(part.splits)
-    fit = solve_grid(
+def _solve(piece: Piece, part: Part, first: LogisticRegression) -> Grid:
+    grids: list[Grid] = []
+    solve_grid(
         part.folded,
         np.array(piece.strengths),
         np.array([piece.ratio]),
@@ -113,24 +182,10 @@ def _train_piece(
         max_iter=first.max_iter,
         rng=check_random_state(0 if first.random_state is None else first.random_state),
         of_intercept=_objective(first).of_intercept,
-        affine=affine,
+        affine=part.folded.affine,
+        grids=grids,
     )
-    seconds = (time.perf_counter() - start) / len(part.splits)
-    for fold, split in enumerate(part.splits.tolist()):
-        stack = _stack(fit, fold, piece, affine, checked)
-        models = LinearClassifiers(
-            checked.rows,
-            checked.rows.numbers[split],
-            piece.candidates,
-            part.classes,
-            seconds=seconds,
-            estimators=estimators,
-            objectives=[_objective(estimators[number]) for number in piece.candidates],
-            stack=stack,
-            weights=part.weights_of(fold, len(checked.y)),
-        )
-        models.warnings = _warnings(models, piece, fit, fold)
-        yield models
+    return grids[0]
 
 
 def _stack(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 # Bytes for the weights of a piece where no limit is given, and what the descent remembers
@@ -35,6 +36,16 @@ class Piece:
     candidates: list[int]
     at: list[int]
     splits: slice
+
+    def of(self, numbers: Collection[int]) -> Piece:
+        """Return the piece with some of its candidates only."""
+        kept = [
+            (number, at)
+            for number, at in zip(self.candidates, self.at, strict=True)
+            if number in numbers
+        ]
+        candidates, at = map(list, zip(*kept, strict=True)) if kept else ([], [])
+        return dataclasses.replace(self, candidates=candidates, at=at)
 
 
 def pieces(

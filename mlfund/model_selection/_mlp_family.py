@@ -55,8 +55,17 @@ class MLPFamily:
             str(resolve_device(estimator.device)),
         )
 
+    def looseness(self, estimator: Any) -> None:
+        """Return None: where the training of a net ends is a part of the model."""
+
     def train(
-        self, estimators: Sequence[Any], rows: SearchRows, *, memory_limit: int | None, report: Any
+        self,
+        estimators: Sequence[Any],
+        rows: SearchRows,
+        *,
+        memory_limit: int | None,
+        report: Any,
+        undecided: Any = None,
     ) -> Iterator[TrainedModels]:
         """Train all estimators on all splits, and yield the models split by split."""
         table = self._table(estimators[0], rows)

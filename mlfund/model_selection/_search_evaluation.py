@@ -40,7 +40,7 @@ def evaluate(
     store : Scores, default=None
         Where results of an earlier evaluation are found and those of this one are kept.
     metric : str, default="score"
-        Name of the score that the progress tells, where there are several.
+        Name of the score that decides, and that the progress tells, where there are several.
     contexts : sequence of CallbackContext or None
         One for each candidate and split.
 
@@ -52,7 +52,7 @@ def evaluate(
     with SearchProgress(caller.verbose, len(candidates), len(task.splits), metric) as progress:
         evaluation = _Evaluation(task, candidates, caller, store or NoScores(), contexts, progress)
         evaluation.take_up()
-        evaluation.train_stacks()
+        evaluation.train_stacks(metric)
         evaluation.fit_the_rest()
     return [evaluation.results[pair] for pair in evaluation.pairs]
 
@@ -95,7 +95,7 @@ class _Evaluation:
         found = [(*pair, result) for pair, result in self.results.items()]
         self.progress.finished(found, resumed=True)
 
-    def train_stacks(self) -> None:
+    def train_stacks(self, metric: str) -> None:
         """Evaluate what can be stacked, and note why the rest cannot."""
         estimators = [self.task.candidate(parameters) for parameters in self.candidates]
         pending: list[list[int]] = [[] for _ in self.candidates]
@@ -106,13 +106,15 @@ class _Evaluation:
             self.task,
             estimators,
             pending,
+            metric=metric,
             memory_limit=stack_bytes(self.caller.memory_limit),
             report=self.progress.report,
         ):
             if isinstance(done, list):
                 self._keep(done)
                 for one in done:
-                    self._tell_callbacks(one.candidate, one.split)
+                    if not one.again:
+                        self._tell_callbacks(one.candidate, one.split)
             else:
                 self.reasons |= {(done.candidate, split): done.reason for split in done.splits}
 

@@ -58,11 +58,12 @@ class SearchTask:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One candidate on one split."""
+    """One candidate on one split; `again` if its model was trained on since it came first."""
 
     candidate: int
     split: int
     result: Result
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,8 @@ class StoredScores:
 
     def _read(self) -> dict[str, Result]:
         found: dict[str, Result] = {}
-        for path in sorted(self.path.glob("models-*.json")):
+        # What was trained on is in a later file.
+        for path in sorted(self.path.glob("models-*.json"), key=_when):
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 if (content["format"], content["fingerprint"]) != (FORMAT, self.fingerprint):
@@ -147,6 +148,14 @@ def _digest(name: str, part: Any, contents: Callable[[Any], Any] = lambda part: 
             f"checkpoint_dir needs a search that another process could find again, and {name} "
             f"is not the same there: {error}"
         ) from error
+
+
+def _when(path: Path) -> tuple[int, str]:
+    """Return what orders files by the time of writing; those gone meanwhile come first."""
+    try:
+        return path.stat().st_mtime_ns, path.name
+    except FileNotFoundError:
+        return 0, path.name
 
 
 def _key(parameters: Mapping[str, Any], split: int) -> str:

@@ -98,7 +98,10 @@ class MeanFamily:
     def group_key(self, estimator):
         return estimator.group
 
-    def train(self, estimators, rows, *, memory_limit, report):
+    def looseness(self, estimator):
+        return None
+
+    def train(self, estimators, rows, *, memory_limit, report, undecided=None):
         if any(estimator.trouble == "bad data" for estimator in estimators):
             raise UnstackableError("these data cannot be stacked")
         self.trained.append((len(estimators), tuple(rows.numbers)))
