@@ -66,47 +66,56 @@ def _add_advise(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     add("file", nargs="?", metavar="FILE", help="csv, tsv (also .gz), parquet or feather")
     add("--target", metavar="COLUMN", help="the column to predict")
     add("--demo", action="store_true", help="run on the bundled Adult census data")
-    data = parser.add_argument_group("data")
-    data.add_argument(
+    _add_data(parser.add_argument_group("data"))
+    _add_comparison(parser.add_argument_group("comparison"))
+    _add_output(parser.add_argument_group("output"))
+
+
+def _add_data(group: Any) -> None:
+    group.add_argument(
         "--ignore",
         action="append",
         default=[],
         metavar="COLUMN",
         help="leave a column out, such as an identifier; may be repeated",
     )
-    data.add_argument("--positive", metavar="LABEL", help="the class that counts as positive")
-    data.add_argument(
+    group.add_argument("--positive", metavar="LABEL", help="the class that counts as positive")
+    group.add_argument(
         "--task", type=_choice(TASKS), default="auto", help="auto, classification or regression"
     )
-    _add_delimiter(data)
-    how = parser.add_argument_group("comparison")
-    how.add_argument(
+    _add_delimiter(group)
+
+
+def _add_comparison(group: Any) -> None:
+    group.add_argument(
         "--metric", type=_choice(METRICS), default="auto", help=f"one of {', '.join(METRICS)}"
     )
-    how.add_argument("--folds", type=_integer(2, 50), default=5, metavar="N", help="default: 5")
-    how.add_argument(
+    group.add_argument("--folds", type=_integer(2, 50), default=5, metavar="N", help="default: 5")
+    group.add_argument(
         "--time-budget", type=_positive, metavar="SECONDS", help="stop starting fits after this"
     )
-    how.add_argument(
+    group.add_argument(
         "--max-latency-ms", type=_positive, metavar="MS", help="limit for predicting one row"
     )
-    how.add_argument(
+    group.add_argument(
         "--interpretable", action="store_true", help="recommend a model that people can read"
     )
-    how.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps or auto (default)")
-    how.add_argument(
+    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps or auto (default)")
+    group.add_argument(
         "--seed", type=_integer(0, 2**32 - 1), default=0, metavar="N", help="default: 0"
     )
-    output = parser.add_argument_group("output")
-    output.add_argument(
+
+
+def _add_output(group: Any) -> None:
+    group.add_argument(
         "--out",
         default=DEFAULT_FOLDER,
         metavar="DIR",
         help=f"folder for report.html, advice.json, model.skops (default: {DEFAULT_FOLDER})",
     )
-    output.add_argument("--json", action="store_true", help="print advice.json and nothing else")
-    output.add_argument("--quiet", action="store_true", help="print warnings and errors only")
-    _add_debug(output)
+    group.add_argument("--json", action="store_true", help="print advice.json and nothing else")
+    group.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+    _add_debug(group)
 
 
 def _add_predict(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:

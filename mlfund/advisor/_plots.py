@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlfund.advisor._html import Markup, tag
+from mlfund.advisor._placing import Places, rows_on_axis, spread_apart
 from mlfund.advisor._svg import (
     WIDTH,
     Picture,
@@ -16,7 +17,6 @@ from mlfund.advisor._svg import (
     padded,
     shortened,
     text,
-    text_width,
 )
 from mlfund.advisor._view import ModelRow
 from mlfund.advisor._words import (
@@ -40,7 +40,7 @@ def score_plot(rows: Sequence[ModelRow], metric: MetricWords, digits: int) -> Ma
     rows = [row for row in rows if row.score is not None]
     if not rows:
         return None
-    shown = _on_axis(rows, [_extent_of_score(row) for row in rows])
+    shown = rows_on_axis(rows, [_extent_of_score(row) for row in rows])
     low, high = padded([value for row in shown for value in _extent_of_score(row)])
     picture = Picture(
         "scores",
@@ -83,7 +83,7 @@ def difference_plot(rows: Sequence[ModelRow], metric: MetricWords) -> Markup | N
     rows = [row for row in rows if row is not best and row.difference is not None]
     if best is None or not rows:
         return None
-    shown = _on_axis(rows, [(*_extent_of_difference(row), 0.0) for row in rows])
+    shown = rows_on_axis(rows, [(*_extent_of_difference(row), 0.0) for row in rows])
     values = [value for row in shown for value in _extent_of_difference(row)]
     low, high = padded([*values, 0.0])
     picture = Picture(
@@ -143,7 +143,7 @@ def cost_plot(
         "latency_ms": (milliseconds, "time to predict one row (ms, logarithmic)"),
         "fit_seconds": (duration, "time to fit (seconds, logarithmic)"),
     }[cost]
-    shown = _on_axis(rows, [_extent_of_score(row) for row in rows])
+    shown = rows_on_axis(rows, [_extent_of_score(row) for row in rows])
     low, high = padded([value for row in shown for value in _extent_of_score(row)])
     picture = Picture(
         f"cost-{cost.replace('_', '-')}",
@@ -157,7 +157,7 @@ def cost_plot(
     y = Scale(low, high, 262, 34)
     picture.y_axis(y, 54, WIDTH - 14, _axis_label(metric))
     picture.x_axis(x, 30, 266, label)
-    places = _Places(54, WIDTH - 4, 26, 262)
+    places = Places(54, WIDTH - 4, 26, 262)
     points = [(row, x(getattr(row, cost)), y(row.score or 0.0)) for row in rows]
     for _, px, py in points:
         places.take(px - 7, py - 7, px + 7, py + 7)
@@ -208,7 +208,7 @@ def learning_plot(
     picture.y_axis(y, 54, WIDTH - _LABELS, _axis_label(metric))
     scaling = ", logarithmic" if x.log else ""
     picture.x_axis(x, 30, 266, f"training rows{scaling}", 5)
-    ends = _spread_apart([y(points[-1][1]) for _, points in drawn], 16.0, 34.0, 262.0)
+    ends = spread_apart([y(points[-1][1]) for _, points in drawn], 16.0, 34.0, 262.0)
     for (name, points), end in zip(drawn, ends, strict=True):
         picture.add(_curve(model_label(name), points, x, y, end, families.get(name, "")))
     return picture.svg()
@@ -290,66 +290,6 @@ def _bar(entry: Mapping[str, Any], scale: Scale, y: float, left: float, *, fixed
     )
 
 
-class _Places:
-    """Rectangles that are taken, so that labels find a free place beside their point."""
-
-    def __init__(self, left: float, right: float, top: float, bottom: float) -> None:
-        self.frame = (left, top, right, bottom)
-        self.taken: list[tuple[float, float, float, float]] = []
-
-    def take(self, *box: float) -> None:
-        left, top, right, bottom = box
-        self.taken.append((left, top, right, bottom))
-
-    def label(self, name: str, x: float, y: float) -> Markup:
-        """Write a label right, left, above or below of a point, where it collides least."""
-        width = text_width(name)
-        choices = [
-            (x + 11, y + 4, None, x + 11),
-            (x - 11, y + 4, "end", x - 11 - width),
-            *((x, y + dy, "middle", x - width / 2) for dy in (-13.0, 22.0, -28.0, 37.0)),
-        ]
-        place = min(choices, key=lambda choice: self._collisions(choice[3], choice[1], width))
-        self.take(place[3], place[1] - 11, place[3] + width, place[1] + 3)
-        return text(place[0], place[1], name, "name", place[2])
-
-    def _collisions(self, left: float, base: float, width: float) -> float:
-        right, top, bottom = left + width, base - 11, base + 3
-        frame = self.frame
-        outside = max(0.0, frame[0] - left) + max(0.0, right - frame[2])
-        outside += max(0.0, frame[1] - top) + max(0.0, bottom - frame[3])
-        overlap = sum(
-            max(0.0, min(right, box[2]) - max(left, box[0]))
-            * max(0.0, min(bottom, box[3]) - max(top, box[1]))
-            for box in self.taken
-        )
-        return overlap + 30 * outside
-
-
-def _on_axis(rows: list[ModelRow], extents: list[tuple[float, ...]]) -> list[ModelRow]:
-    """Leave rows off the axis that would squeeze all others together, the prior mostly."""
-    values = dict(zip(map(id, rows), extents, strict=True))
-    shown = list(rows)
-    while len(shown) > 2:
-        farthest = max(
-            shown, key=lambda row: _span(shown, values) - _span(_without(shown, row), values)
-        )
-        rest = _without(shown, farthest)
-        if _span(shown, values) <= 3 * _span(rest, values) or len(rest) < len(rows) / 2:
-            break
-        shown = rest
-    return shown
-
-
-def _without(rows: list[ModelRow], row: ModelRow) -> list[ModelRow]:
-    return [other for other in rows if other is not row]
-
-
-def _span(rows: list[ModelRow], values: dict[int, tuple[float, ...]]) -> float:
-    flat = [value for row in rows for value in values[id(row)]]
-    return max(flat) - min(flat)
-
-
 def _extent_of_score(row: ModelRow) -> tuple[float, ...]:
     return (row.score or 0.0, *(row.score_range or ()), *row.fold_scores)
 
@@ -370,19 +310,6 @@ def _off_axis(scale: Scale, value: float, y: float) -> Markup:
 def _off_axis_below(x: float, y: float, *, downwards: bool) -> Markup:
     tip = y + (8 if downwards else -8)
     return tag("polygon", points=_coordinates([(x, tip), (x - 6, y), (x + 6, y)]), class_="fill")
-
-
-def _spread_apart(positions: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Move label positions apart to at least `gap`, in their order, within a range."""
-    order = sorted(range(len(positions)), key=positions.__getitem__)
-    placed = dict.fromkeys(order, 0.0)
-    bottom = low - gap
-    for index in order:
-        bottom = placed[index] = max(positions[index], bottom + gap)
-    top = high + gap
-    for index in reversed(order):
-        top = placed[index] = min(placed[index], top - gap)
-    return [placed[index] for index in range(len(positions))]
 
 
 def _row_label(row: ModelRow, y: float) -> Markup:

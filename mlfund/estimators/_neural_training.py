@@ -32,6 +32,7 @@ from mlfund.averaging import get_averaging
 from mlfund.estimators._neural_callbacks import checkpoints, reports
 from mlfund.estimators._neural_spec import autocast_dtype, schedule_of
 from mlfund.estimators._neural_steps import Pace, penalty_of, rules_after, rules_before
+from mlfund.optimizers import Optimizer
 from mlfund.schedules import Adaptive
 
 NON_FINITE = (
@@ -62,7 +63,7 @@ class Progress:
         One row an epoch: epoch, the columns of `HISTORY`, seconds, and what callbacks
         recorded.
     optimizer : dict
-        State of the optimizer as numpy arrays, empty for a fresh one.
+        State of the optimizer as numpy arrays, empty for a fresh one and after a divergence.
     """
 
     t: int = 0
@@ -150,12 +151,7 @@ def train_stochastic(
     engine = Engine(
         module,
         objective,
-        optimizer=FlatOptimizer(
-            entry.build,
-            carried.get("state"),
-            per_matrix=entry.per_matrix,
-            unit_axis=getattr(module, "unit_axis", 0),
-        ),
+        optimizer=_optimizer(entry, module, carried),
         lr=carried.get("lr", pace.lr),
         batch_size=pace.batch_size,
         accumulation_steps=pace.accumulation_steps,
@@ -169,15 +165,7 @@ def train_stochastic(
         **_augmented(estimator, objective, rows, random_state),
         averaging=None if estimator.averaging is None else get_averaging(estimator.averaging),
         track_norms=estimator.track_norms,
-        callbacks=[
-            guard,
-            RecordLearningRate(),
-            *in_order(estimator.callbacks or ()),
-            *reports(estimator),
-            *_learning_rate_callbacks(estimator, progress, pace.lr),
-            plateau,
-            *checkpoints(estimator),
-        ],
+        callbacks=_callbacks(estimator, progress, pace.lr, guard, plateau),
         autocast=autocast_dtype(
             estimator.precision, rows.device, flop, own_pass=hasattr(module, "backprop")
         ),
@@ -186,21 +174,27 @@ def train_stochastic(
     engine.n_steps_ = carried.get("steps", 0)
     with limited_threads(flop):
         engine.partial_fit(rows)
+    diverged = guard.bad_epoch_ is not None
+    _report_end(estimator, engine, rows, guard, incremental=incremental)
     epochs = [_row(row) for row in engine.history]
-    if guard.bad_epoch_ is not None:
-        _report_divergence(rows, guard)
-    elif not incremental:
-        _report_end(estimator, engine)
     progress.advance(epochs, len(rows), plateau)
-    progress.optimizer = _optimizer_state(engine, entry.name, usable=guard.bad_epoch_ is None)
-    last = len(epochs) if guard.bad_epoch_ is None else guard.n_good_
+    progress.optimizer = {} if diverged else _optimizer_state(engine, entry.name)
+    last = guard.n_good_ if diverged else len(epochs)
     return Outcome(len(epochs), epochs[last - 1]["train_loss"], scored=valid is not None)
 
 
-def _optimizer_state(engine: Engine, name: str, *, usable: bool) -> dict[str, Any]:
-    """Return what the next training needs; after a divergence it starts afresh."""
-    if not usable:
-        return {}
+def _optimizer(entry: Optimizer, module: nn.Module, carried: dict[str, Any]) -> FlatOptimizer:
+    """Return the optimizer, in the state that an earlier training left, if any."""
+    return FlatOptimizer(
+        entry.build,
+        carried.get("state"),
+        per_matrix=entry.per_matrix,
+        unit_axis=getattr(module, "unit_axis", 0),
+    )
+
+
+def _optimizer_state(engine: Engine, name: str) -> dict[str, Any]:
+    """Return what the next training needs of this one's optimizer."""
     return {
         "name": name,
         "lr": float(engine.optimizer_.param_groups[0]["lr"]),
@@ -219,6 +213,21 @@ def _augmented(
         return {}
     transforms = transforms_of(augmentations, objective.loss, estimator._n_outputs(rows.y))
     return {"transforms": transforms, "generator": torch_generator(random_state, rows.device)}
+
+
+def _callbacks(
+    estimator: Any, progress: Progress, lr: float, guard: DivergenceGuard, plateau: StopOnPlateau
+) -> list[Any]:
+    """Return what follows the training, in the order in which each sees an epoch."""
+    return [
+        guard,
+        RecordLearningRate(),
+        *in_order(estimator.callbacks or ()),
+        *reports(estimator),
+        *_learning_rate_callbacks(estimator, progress, lr),
+        plateau,
+        *checkpoints(estimator),
+    ]
 
 
 def _learning_rate_callbacks(estimator: Any, progress: Progress, lr: float) -> list[Any]:
@@ -249,16 +258,21 @@ def patience_of(estimator: Any) -> float:
     return math.inf if patient else estimator.n_iter_no_change
 
 
-def _report_end(estimator: Any, engine: Engine) -> None:
+def _report_end(
+    estimator: Any, engine: Engine, rows: DeviceRows, guard: DivergenceGuard, *, incremental: bool
+) -> None:
     """Say why a training ended: in words if it is `verbose`, a warning if epochs ran out."""
-    if engine.stop_reason_ is None:
-        if estimator._runs_all_epochs():
-            return
+    if guard.bad_epoch_ is not None:
+        _report_divergence(rows, guard)
+    elif incremental:
+        return
+    elif engine.stop_reason_ is not None:
+        if estimator.verbose:
+            sys.stdout.write(f"{engine.stop_reason_} Stopping.\n")
+    elif not estimator._runs_all_epochs():
         warnings.warn(
             out_of_epochs(estimator.max_iter), ConvergenceWarning, stacklevel=stacklevel_outside()
         )
-    elif estimator.verbose:
-        sys.stdout.write(f"{engine.stop_reason_} Stopping.\n")
 
 
 def out_of_epochs(max_iter: int) -> str:

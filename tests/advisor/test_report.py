@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from mlfund.advisor._html import Markup, join, tag
-from mlfund.advisor._plots import _spread_apart, score_plot
+from mlfund.advisor._placing import spread_apart
+from mlfund.advisor._plots import score_plot
 from mlfund.advisor._style import STYLE
 from mlfund.advisor._svg import Scale, padded, shortened, tick_labels
 from mlfund.advisor._view import metric_of, model_rows, score_interval
@@ -320,7 +321,7 @@ def test_logarithmic_ticks(low, high):
 
 
 def test_labels_are_moved_apart_and_kept_inside():
-    placed = _spread_apart([250.0, 251.0, 252.0, 60.0], 16, 34, 262)
+    placed = spread_apart([250.0, 251.0, 252.0, 60.0], 16, 34, 262)
     assert placed[3] == 60.0
     assert sorted(placed) == sorted(placed, key=float)
     in_order = sorted(placed)
