@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import sklearn.linear_model
 import sklearn.model_selection
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - the import enables
 
 import mlfund
 

@@ -143,7 +143,8 @@ def _with_fields(current: Any, saved: Mapping[str, Any]) -> Any:
         raise TypeError(f"A {saved[_FIELDS]} was saved where a {type(current).__qualname__} is.")
     values = {n: write_value(now[n], item) for n, item in saved.items() if n != _FIELDS}
     if isinstance(current, tuple):
-        return current._replace(**values)  # type: ignore[attr-defined]
+        named: Any = current
+        return named._replace(**values)
     changed = copy.copy(current)
     for name, value in values.items():
         # Frozen ones too: the copy is nobody's yet.

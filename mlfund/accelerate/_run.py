@@ -52,7 +52,8 @@ def _run_file(path: str) -> None:
 
 def _run_as_main(name: str, *, alter_argv: bool) -> None:
     _fresh_main()
-    # What `python -m` itself calls; the public run_module takes its `__main__` away at the end.
+    # What `python -m` itself calls, though the type stubs leave it out; the public run_module
+    # takes its `__main__` away at the end.
     runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
 
 

@@ -16,10 +16,11 @@ from sklearn.exceptions import ConvergenceWarning
 from mlfund.accelerate import _linear, _mlp
 from mlfund.accelerate._final_step import candidate, final_step, kind_of
 from mlfund.accelerate._replacement import NotEquivalentError
+from mlfund.model_selection._search import BaseBatchedSearch
 from mlfund.model_selection.search import BatchedGridSearchCV, BatchedRandomizedSearchCV
 
 
-class _OfSklearn:
+class _OfSklearn(BaseBatchedSearch):
     """Mixin of a batched search that stands in for one of scikit-learn's.
 
     Attributes
@@ -41,7 +42,7 @@ class _OfSklearn:
             self._check()
             return evaluate_candidates(given, **more)
 
-        super()._run_search(checked, callback_ctx=callback_ctx)  # type: ignore[misc]
+        super()._run_search(checked, callback_ctx=callback_ctx)
 
     def _check(self) -> None:
         """Raise `NotEquivalentError` for the first candidate that mlfund fits otherwise."""
@@ -55,7 +56,7 @@ class _OfSklearn:
     def _refit(self, run: Any, context: Any, told: dict[str, Any]) -> None:
         # best_estimator_ is of the classes that the user searches
         run.estimator = clone(self.searched)
-        super()._refit(run, context, told)  # type: ignore[misc]
+        super()._refit(run, context, told)
 
 
 class GridSearchCV(_OfSklearn, BatchedGridSearchCV):

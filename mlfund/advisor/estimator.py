@@ -98,6 +98,8 @@ class _Advisor(BaseEstimator, ABC):
         self.best_estimator_ = self.advice_.best_estimator
         self.recommendation_ = self.advice_.recommendation
         self.leaderboard_ = self.advice_.leaderboard
+        if self._task == "classification":
+            self.classes_ = np.asarray(self.best_estimator_.classes_)
         return self
 
     def _isolates(self) -> bool:
@@ -256,11 +258,6 @@ class AdvisorClassifier(ClassifierMixin, _Advisor):
         present = target[~pd.isna(target)]
         check_classification_targets(present)
         return target
-
-    def fit(self, X: Any, y: Any) -> AdvisorClassifier:  # noqa: D102 (documented in the base)
-        super().fit(X, y)
-        self.classes_ = np.asarray(self.best_estimator_.classes_)
-        return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, shape (n, k), in the order of `classes_`.

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from mlfund.diagnostics._dependence import Reference, commonest, correct_rows
-from mlfund.diagnostics._findings import Finding, graded, skipped
+from mlfund.diagnostics._findings import Finding, Status, graded, skipped
 from mlfund.diagnostics._material import Start, subset
 from mlfund.diagnostics._outcome import Constant, Outcome, errors_apart
 from mlfund.diagnostics._probe import raw_scores, weights_of
@@ -210,6 +210,7 @@ def check_beats_baseline(own: Outcome, constant: Constant) -> Finding:
     }
     text = f"Held-out loss {loss:.3g}, that of the best constant {constant.valid:.3g}."
     cure = "Mend what is said above; if nothing is, X may hold too little about y."
+    status: Status
     if apart >= CLEAR:
         status = "pass"
     elif own.skill > 0 and _predictions_beat(own) >= CLEAR:
@@ -221,7 +222,7 @@ def check_beats_baseline(own: Outcome, constant: Constant) -> Finding:
     fault = "no better than a constant" if status == "fail" else ""
     return Finding(
         "beats_baseline",
-        status,  # type: ignore[arg-type]
+        status,
         skill,
         "skill",
         text,

@@ -75,8 +75,13 @@ class Loss(Entry):
         return None
 
     def elementwise(self, raw: Tensor, y: Tensor) -> Tensor:
-        """Return the loss of each output of each row, shape (n, k)."""
-        raise NotImplementedError
+        """Return the loss of each output of each row, shape (n, k).
+
+        Not abstract, since a subclass whose rows are no sum of outputs writes `value` instead.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} says no loss; give it a method `elementwise` or `value`."
+        )
 
     def value(self, raw: Tensor, y: Tensor) -> Tensor:
         """Return the loss of each row.

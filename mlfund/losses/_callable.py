@@ -46,7 +46,7 @@ class CallableLoss(Loss):
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
-    # A constant of every other class, a choice of this one's user.
+    # The type checker wants the constant that it is in every other loss.
     target: Target = field(default="real", kw_only=True)  # type: ignore[misc]
     name: ClassVar[str] = "callable"
     over_outputs: ClassVar[Literal["mean", "sum"]] = "sum"

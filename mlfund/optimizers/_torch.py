@@ -70,12 +70,12 @@ class TorchOptimizer(Optimizer):
         return f"TorchOptimizer({self.name}{options})"
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # a constant of the other entries
+    def name(self) -> str:  # type: ignore[override]  # a constant in all other entries
         """Return the import path of the class."""
         return f"{self.optimizer_class.__module__}.{self.optimizer_class.__qualname__}"
 
     @property
-    def per_matrix(self) -> bool:  # type: ignore[override]
+    def per_matrix(self) -> bool:  # type: ignore[override]  # a constant in all other entries
         """Say whether matrices must come as they are, which is taken for granted elsewhere."""
         return self.optimizer_class not in _ELEMENTWISE
 

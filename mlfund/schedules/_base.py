@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
@@ -28,7 +29,7 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Schedule(Entry):
+class Schedule(Entry, ABC):
     """A factor of the base learning rate; subclasses say which.
 
     Attributes
@@ -74,9 +75,9 @@ class Schedule(Entry):
         """Return the position in the epochs and the length that the schedule counts by."""
         return now
 
+    @abstractmethod
     def _at(self, now: Position) -> float:
         """Return the factor at a position in the run."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, repr=False)

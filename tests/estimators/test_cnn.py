@@ -63,8 +63,7 @@ def test_the_same_seed_gives_the_same_net(fitted):
 
 
 def test_augmentation_is_drawn_from_the_seed_and_off_at_predict():
-    make = lambda: net(augmentation=["shift", "cutout"], max_iter=3)  # noqa: E731
-    first, again = make().fit(X, y), make().fit(X, y)
+    first, again = (net(augmentation=["shift", "cutout"], max_iter=3).fit(X, y) for _ in range(2))
     np.testing.assert_array_equal(first.predict_proba(X), again.predict_proba(X))
     np.testing.assert_array_equal(first.predict_proba(X), first.predict_proba(X))
     plain = net(max_iter=3).fit(X, y)

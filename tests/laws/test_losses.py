@@ -627,3 +627,12 @@ def test_a_subclass_written_by_a_user_is_accepted_as_an_instance():
     assert get_loss(mine) is mine
     assert not mine.canonical
     assert mine.value(torch.tensor([[2.0]]), torch.tensor([[0.0]])) == 8
+
+
+def test_a_loss_that_says_none_names_the_methods_to_write():
+    class Silent(Loss):
+        name = "silent"
+        target = "real"
+
+    with pytest.raises(NotImplementedError, match=r"Silent says no loss; .* `elementwise` or"):
+        Silent().value(torch.zeros(2, 1), torch.zeros(2, 1))
