@@ -10,7 +10,6 @@ where that gives the same result, and scikit-learn's own where it does not.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 from mlfund.accelerate._patch import replace, restore
@@ -33,12 +32,7 @@ class Acceleration:
     def __enter__(self) -> Acceleration:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._is_outermost and active() is self._record:
             uninstall()
 

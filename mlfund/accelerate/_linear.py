@@ -26,12 +26,8 @@ _DRAWS = {
 }
 
 
-class LogisticRegression(Replacement, _sklearn.LogisticRegression):
-    __module__ = _sklearn.LogisticRegression.__module__
-    __doc__ = _sklearn.LogisticRegression.__doc__
-    _replaced = _sklearn.LogisticRegression
-
-    @as_in(_replaced.fit)
+class LogisticRegression(Replacement, _sklearn.LogisticRegression, replaces=True):
+    @as_in(_sklearn.LogisticRegression.fit)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         return accelerated(self, X, y, sample_weight=sample_weight)
 
@@ -51,12 +47,8 @@ class LogisticRegression(Replacement, _sklearn.LogisticRegression):
         draw(self, 1)
 
 
-class LogisticRegressionCV(Replacement, _sklearn.LogisticRegressionCV):
-    __module__ = _sklearn.LogisticRegressionCV.__module__
-    __doc__ = _sklearn.LogisticRegressionCV.__doc__
-    _replaced = _sklearn.LogisticRegressionCV
-
-    @as_in(_replaced.fit)
+class LogisticRegressionCV(Replacement, _sklearn.LogisticRegressionCV, replaces=True):
+    @as_in(_sklearn.LogisticRegressionCV.fit)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Any:
         return accelerated(self, X, y, sample_weight=sample_weight, **params)
 

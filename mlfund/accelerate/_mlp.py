@@ -53,16 +53,12 @@ class _MLP(Replacement):
         publish(self, ours, y)
 
 
-class MLPClassifier(_MLP, _sklearn.MLPClassifier):
-    __module__ = _sklearn.MLPClassifier.__module__
-    __doc__ = _sklearn.MLPClassifier.__doc__
-    _replaced = _sklearn.MLPClassifier
+class MLPClassifier(_MLP, _sklearn.MLPClassifier, replaces=True):
+    """Trains by mlfund where that comes to the same."""
 
 
-class MLPRegressor(_MLP, _sklearn.MLPRegressor):
-    __module__ = _sklearn.MLPRegressor.__module__
-    __doc__ = _sklearn.MLPRegressor.__doc__
-    _replaced = _sklearn.MLPRegressor
+class MLPRegressor(_MLP, _sklearn.MLPRegressor, replaces=True):
+    """Trains by mlfund where that comes to the same."""
 
 
 def why_not_equivalent(estimator: Any) -> str | None:

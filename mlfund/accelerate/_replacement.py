@@ -57,9 +57,10 @@ _REPLACEMENTS: dict[type, type] = {}
 
 
 class Replacement(metaclass=ReplacementMeta):
-    """Mixin that goes before the class it replaces, which `_replaced` names.
+    """Mixin that goes before the class it replaces.
 
-    A subclass writes `fit` by `accelerated`, and
+    A subclass with ``replaces=True`` stands for its last base: it takes the documentation and
+    the module of that, and keeps it in `_replaced`. It writes `fit` by `accelerated`, and
 
     - ``_refusal(X, y, **params) -> str | None``: why mlfund's fit would not be equivalent;
     - ``_fit_by_mlfund(X, y, **params)``: sets scikit-learn's fitted attributes, or raises.
@@ -67,9 +68,11 @@ class Replacement(metaclass=ReplacementMeta):
 
     _replaced: ClassVar[Any]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, replaces: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "_replaced" in vars(cls):
+        if replaces:
+            cls._replaced = cls.__bases__[-1]
+            cls.__doc__, cls.__module__ = cls._replaced.__doc__, cls._replaced.__module__
             _REPLACEMENTS.setdefault(cls._replaced, cls)
             return
         record = active()
@@ -83,7 +86,7 @@ class Replacement(metaclass=ReplacementMeta):
         if "_replaced" not in vars(type(self)):
             return super().__reduce_ex__(protocol)
         state = self.__getstate__()
-        # not in the type stubs, though pickles of protocols 0 and 1 name it
+        # Pickles of protocols 0 and 1 name it, so it stays; the type stubs leave it out.
         rebuild = copyreg._reconstructor  # type: ignore[attr-defined]
         return rebuild, (self._replaced, object, None), state
 

@@ -69,16 +69,12 @@ class _Search(Replacement):
             )
 
 
-class GridSearchCV(_Search, _sklearn.GridSearchCV):
-    __module__ = _sklearn.GridSearchCV.__module__
-    __doc__ = _sklearn.GridSearchCV.__doc__
-    _replaced = _sklearn.GridSearchCV
+class GridSearchCV(_Search, _sklearn.GridSearchCV, replaces=True):
+    """Searches by mlfund where that comes to the same."""
 
 
-class RandomizedSearchCV(_Search, _sklearn.RandomizedSearchCV):
-    __module__ = _sklearn.RandomizedSearchCV.__module__
-    __doc__ = _sklearn.RandomizedSearchCV.__doc__
-    _replaced = _sklearn.RandomizedSearchCV
+class RandomizedSearchCV(_Search, _sklearn.RandomizedSearchCV, replaces=True):
+    """Searches by mlfund where that comes to the same."""
 
 
 def _scorings(scoring: Any) -> list[Any]:
