@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.metrics import d2_tweedie_score
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -312,6 +311,9 @@ class LinearRegressor(
         """
         if self._name() != "poisson":
             return super().score(X, y, sample_weight)
+        # Loaded for this loss only: it brings all of scikit-learn's metrics.
+        from sklearn.metrics import d2_tweedie_score
+
         y, predicted = np.asarray(y), self.predict(X)
         pairs = zip(y.reshape(len(y), -1).T, predicted.reshape(len(y), -1).T, strict=True)
         options = {"sample_weight": sample_weight, "power": 1}

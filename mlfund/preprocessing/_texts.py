@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 MAX_WORDS = 5000
 
@@ -69,6 +71,10 @@ def _fit_column(
     texts: list[str], n_components: int, seed: int
 ) -> tuple[TfidfVectorizer, np.ndarray] | None:
     """Return vectorizer and scaled components of one column, None where it has no words."""
+    # Loaded for texts only: they bring scikit-learn's linear models and more.
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     vectorizer = TfidfVectorizer(
         max_features=MAX_WORDS, sublinear_tf=True, strip_accents="unicode", token_pattern=r"\w+"
     )
