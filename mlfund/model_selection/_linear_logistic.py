@@ -35,6 +35,9 @@ FINEST = 1e-8
 # Of a memory limit, one in so many bytes may be kept for that.
 KEPT_PART = 8
 
+# What an estimator minimises, and what its parameters are warned of.
+_Arguments = tuple[Objective, list[warnings.WarningMessage]]
+
 
 def refusal(estimator: LogisticRegression, rows: SearchRows) -> str | None:
     """Return why a logistic regression cannot be stacked, or None."""
@@ -82,13 +85,17 @@ def looseness(estimator: LogisticRegression) -> float | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Solved:
-    """A piece that was solved for some splits, and what trains its models on."""
+    """A piece that was solved for some splits, and what trains its models on.
+
+    `arguments` has for each estimator what it minimises, and what its parameters are warned of.
+    """
 
     piece: Piece
     part: Part
     grid: Grid
     checked: CheckedRows
     estimators: Sequence[LogisticRegression]
+    arguments: Sequence[_Arguments]
 
     def finish(self, numbers: Sequence[int]) -> Iterator[LinearClassifiers]:
         """Train some of all estimators on, by their numbers, and yield them once more."""
@@ -111,12 +118,35 @@ class _Solved:
                 self.part.classes,
                 seconds=seconds / len(self.part.splits),
                 estimators=self.estimators,
-                objectives=[_objective(self.estimators[number]) for number in piece.candidates],
+                objectives=[self.arguments[number][0] for number in piece.candidates],
                 stack=stack,
                 weights=self.part.weights_of(fold, len(self.checked.y)),
             )
-            models.warnings = _warnings(models, piece, fit, fold)
+            models.warnings = self._warnings(models, piece, fold)
             yield models
+
+    def _warnings(
+        self, models: LinearClassifiers, piece: Piece, fold: int
+    ) -> list[warnings.WarningMessage]:
+        """Return what the single fits would have warned of."""
+        caught: list[warnings.WarningMessage] = []
+        fit = self.grid.fit
+        for position, (number, at) in enumerate(zip(piece.candidates, piece.at, strict=True)):
+            objective, of_arguments = self.arguments[number]
+            caught += of_arguments
+            if fit.converged[fold, 0, at]:
+                continue
+            stopped = Fit(
+                models.stack.coef[position],
+                models.stack.intercept[position],
+                fit.solver,
+                "max_iter",
+                models.stack.n_iter[position],
+                float(fit.gradient[fold, 0, at]),
+                separated=False,
+            )
+            caught += recorded(self.estimators[number]._warn, stopped, objective)[1]
+        return caught
 
 
 def train(
@@ -134,7 +164,8 @@ def train(
     widest = max(part.folded.k for part in parts)
     if quietly(lambda: accelerator(first.device, checked.X, widest, first.solver)) is not None:
         raise UnstackableError("its device trains one model after the other")
-    wanted = [(one.C, one.l1_ratio) for one in map(_objective, estimators)]
+    arguments = [recorded(check_arguments, estimator) for estimator in estimators]
+    wanted = [(objective.C, objective.l1_ratio) for objective, _ in arguments]
     total = alive = len(estimators) * len(rows.splits)
     # The weights of all models, which finishing some of them starts from.
     weights = 8 * total * widest * (checked.X.shape[1] + 1)
@@ -148,10 +179,12 @@ def train(
         for piece in pieces(wanted, len(part.splits), *sizes, memory_limit):
             start = time.perf_counter()
             some = part.of(piece.splits, checked)
-            solved = _Solved(piece, some, _solve(piece, some, first), checked, estimators)
+            grid = _solve(piece, some, first)
+            solved = _Solved(piece, some, grid, checked, estimators, arguments)
             yield from solved.models(piece, time.perf_counter() - start)
             if undecided is not None:
                 kept.append(solved)
+            del grid, solved
             alive -= len(piece.candidates) * len(some.splits)
             report(alive, total)
     while undecided is not None and (numbers := undecided()):
@@ -203,27 +236,3 @@ def _stack(
     dtype, n_iter = checked.X.dtype, fit.n_iter[fold, 0, piece.at].tolist()
     solvers = [fit.solver] * len(n_iter)
     return Stack(W.astype(dtype), b.astype(dtype), n_iter, solvers, affine, checked.names)
-
-
-def _warnings(
-    models: LinearClassifiers, piece: Piece, fit: GridFit, fold: int
-) -> list[warnings.WarningMessage]:
-    """Return what the single fits would have warned of."""
-    caught: list[warnings.WarningMessage] = []
-    for position, (number, at) in enumerate(zip(piece.candidates, piece.at, strict=True)):
-        estimator = models.estimators[number]
-        objective, of_arguments = recorded(check_arguments, estimator)
-        caught += of_arguments
-        if fit.converged[fold, 0, at]:
-            continue
-        stopped = Fit(
-            models.stack.coef[position],
-            models.stack.intercept[position],
-            fit.solver,
-            "max_iter",
-            models.stack.n_iter[position],
-            float(fit.gradient[fold, 0, at]),
-            separated=False,
-        )
-        caught += recorded(estimator._warn, stopped, objective)[1]
-    return caught
