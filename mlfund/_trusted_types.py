@@ -74,6 +74,7 @@ _TRUSTED = {
     "mlfund.nets.layers.Norm": "ObjectNode",
     "mlfund.nets.layers.Pool": "ObjectNode",
     "mlfund.nets.layers.Residual": "ObjectNode",
+    "mlfund.nets.layers.Whiten": "ObjectNode",
     # Entries around a function or a class, called in training only. skops refuses to hand over
     # either, but those of torch below, unless the caller of `load` vouches for it.
     "mlfund.losses.CallableLoss": "ObjectNode",

@@ -265,6 +265,29 @@ class Orthogonal(Initializer):
 
 
 @dataclass(frozen=True)
+class Dirac(Initializer):
+    """Filters that hand their input on: the first ones of a convolution copy its channels.
+
+    The other filters, and dense layers, are uniform of variance 1 / (3 fan_in), torch's
+    default. Deep convolutional nets then start with much of the image in every layer.
+
+    References
+    ----------
+    Zagoruyko and Komodakis, DiracNets, arXiv 1706.00388. Jordan, arXiv 2404.00498.
+    """
+
+    name: ClassVar[str] = "dirac"
+
+    def _fill(
+        self, weight: Tensor, generator: torch.Generator | None, activation: AnyActivation
+    ) -> None:
+        bound = 1.0 / math.sqrt(fans(weight)[0])
+        weight.uniform_(-bound, bound, generator=generator)
+        if weight.dim() > 2:
+            nn.init.dirac_(weight[: weight.shape[1]])
+
+
+@dataclass(frozen=True)
 class FromFunction(Initializer):
     """A function of your own; `get_initializer` makes this entry from any callable.
 
@@ -392,4 +415,5 @@ INITIALIZERS: dict[str, Initializer] = {
     "he_normal": HeNormal(),
     "orthogonal": Orthogonal(),
     "glorot_sklearn": GlorotSklearn(),
+    "dirac": Dirac(),
 }

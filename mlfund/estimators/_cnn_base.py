@@ -29,6 +29,9 @@ from mlfund.nets.layers import Dense, Layer
 from mlfund.preprocessing import ImageScaler
 from mlfund.preprocessing._image_rows import ImageForm, flattened, is_flattened
 
+# Images from which the filters of `Whiten` are learned, at most.
+WHITENED_ROWS = 5000
+
 CONSTRAINTS: dict[str, list[Any]] = {
     "architecture": [str, list, tuple],
     "channels": [StrOptions({"last", "first"})],
@@ -154,10 +157,21 @@ class BaseCNN(ImagePlots, BuiltModule):
         self._pixels: ReadPixels = module.pixels
         module.to(device)
         module.freeze_body(self.strategy == "feature_extraction")
+        if self.backbone is None:
+            self._whiten(module, X, device, first=first)
         # Dropout draws from here on, other masks in each call of `partial_fit`.
         torch.manual_seed((seed + (0 if first else self.t_)) % 2**63)
         rows = tensor_of(X, slice(0, probe.PROBED_ROWS), device)
         return ProbedScores(module, recipe, probe.first_pass(module, rows, type(self).__name__))
+
+    def _whiten(self, module: ConvNet, X: Any, device: torch.device, *, first: bool) -> None:
+        """Set filters that follow from images and are not trained, or keep them so."""
+        if first:
+            # Spread over all rows, which may be sorted by class.
+            some = slice(0, None, -(-len(X) // WHITENED_ROWS))
+            module.whiten(tensor_of(X, some, device))
+        else:
+            module.keep_whitening()
 
     def _recipe_for(self, X: Any, width: int, seed: int, dtype: np.dtype[Any]) -> Recipe:
         pixels = self._read_pixels(X, dtype)

@@ -5,10 +5,10 @@ number of outputs. Names and what they hold:
 
 ========== ==========================================================================
 lenet      two 5x5 convolutions with pooling, two dense layers
-simple     blocks of convolution, normalisation, activation and pooling
+simple     three blocks of convolution, pooling, normalisation and activation
 resnet20   residual net for small images, 0.27 M parameters (resnet32, resnet56: deeper)
 resnet9    eight convolutions with two residual blocks, wide; fast to a good accuracy
-fast       three groups of two convolutions after a 2x2 one, for speed on small images
+fast       three groups of two convolutions on whitened 2x2 patches, quick to learn
 wide       residual net of 14 layers, four times as wide as resnet20
 ========== ==========================================================================
 
@@ -25,7 +25,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mlfund._check import check_choice
-from mlfund.nets.layers import Activate, Conv, Dense, GlobalPool, Layer, Norm, Pool, Residual, Shape
+from mlfund.nets.layers import (
+    Activate,
+    Conv,
+    Dense,
+    GlobalPool,
+    Layer,
+    Norm,
+    Pool,
+    Residual,
+    Shape,
+    Whiten,
+)
 
 Builder = Callable[[Shape, str, str], list[Layer]]
 
@@ -107,15 +118,32 @@ def _lenet(shape: Shape, activation: str, normalization: str) -> list[Layer]:
     return [*layers, Dense(120), Activate(activation), Dense(84), Activate(activation)]
 
 
-def _simple(shape: Shape, activation: str, normalization: str) -> list[Layer]:
-    """Return blocks of twice as many filters, each with half the pixels."""
-    layers: list[Layer] = []
-    for filters in (32, 64, 128):
-        layers += _conv_block(filters, activation, normalization)
-        if _halved(shape):
-            layers.append(Pool(drop_rest=True))
-            shape = layers[-1].output(shape)
-    return [*layers, GlobalPool("max")]
+def _pooled_block(
+    filters: int, shape: Shape, activation: str, normalization: str
+) -> tuple[list[Layer], Shape]:
+    """Return convolution, pooling, normalisation, activation, and the shape they make.
+
+    Pooling comes first, so that the others see a quarter of the pixels: a step of "simple"
+    takes a fifth less time on a CPU.
+    """
+    layers: list[Layer] = [Conv(filters, bias=False)]
+    if _halved(shape):
+        layers.append(Pool(drop_rest=True))
+        shape = layers[-1].output(shape)
+    return [*layers, Norm(normalization), Activate(activation)], (filters, *shape[1:])
+
+
+def _simple(*widths: int) -> Builder:
+    """Return the builder of blocks of more and more filters, each with half the pixels."""
+
+    def layers_of(shape: Shape, activation: str, normalization: str) -> list[Layer]:
+        layers: list[Layer] = []
+        for filters in widths:
+            block, shape = _pooled_block(filters, shape, activation, normalization)
+            layers += block
+        return [*layers, GlobalPool("max")]
+
+    return layers_of
 
 
 def _resnet(depth: int, width: int = 1) -> Builder:
@@ -144,10 +172,8 @@ def _resnet9(shape: Shape, activation: str, normalization: str) -> list[Layer]:
     """Return the eight convolutions of Page's DAWNBench net."""
     layers: list[Layer] = _conv_block(64, activation, normalization)
     for filters, residual in ((128, True), (256, False), (512, True)):
-        layers += _conv_block(filters, activation, normalization)
-        if _halved(shape):
-            layers.append(Pool(drop_rest=True))
-            shape = layers[-1].output(shape)
+        block, shape = _pooled_block(filters, shape, activation, normalization)
+        layers += block
         if residual:
             body = 2 * _conv_block(filters, activation, normalization)
             layers.append(Residual(tuple(body)))
@@ -155,22 +181,18 @@ def _resnet9(shape: Shape, activation: str, normalization: str) -> list[Layer]:
 
 
 def _fast(shape: Shape, activation: str, normalization: str) -> list[Layer]:
-    """Return a 2x2 convolution and three groups of two 3x3 ones."""
-    layers: list[Layer] = [Conv(24, kernel=2, padding="valid"), Activate(activation)]
+    """Return whitened 2x2 patches and three groups of two 3x3 convolutions."""
+    layers: list[Layer] = [Whiten(2), Activate(activation)]
     shape = layers[0].output(shape)
     for filters in (64, 256, 256):
-        layers.append(Conv(filters, bias=False))
-        if _halved(shape):
-            layers.append(Pool(drop_rest=True))
-            shape = layers[-1].output(shape)
-        layers += [Norm(normalization), Activate(activation)]
-        layers += _conv_block(filters, activation, normalization)
+        block, shape = _pooled_block(filters, shape, activation, normalization)
+        layers += block + _conv_block(filters, activation, normalization)
     return [*layers, GlobalPool("max")]
 
 
 ARCHITECTURES: dict[str, Builder] = {
     "lenet": _lenet,
-    "simple": _simple,
+    "simple": _simple(32, 64, 128),
     "resnet20": _resnet(20),
     "resnet32": _resnet(32),
     "resnet56": _resnet(56),

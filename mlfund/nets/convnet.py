@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mlfund.augmentation import Augmentation, Rows
 from mlfund.initializers import Initializer, get_initializer
 from mlfund.nets.activations import get_activation
-from mlfund.nets.layers import Dense, Layer, build
+from mlfund.nets.layers import Dense, Layer, Whitening, build
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,6 @@ class ConvNet(nn.Module):
         Of the weights of convolutions and dense layers; None keeps torch's.
     activation : str, default="relu"
         For which an initializer chooses the size of weights.
-    output_scale : float, default=1.0
-        What raw scores are multiplied by.
 
     Notes
     -----
@@ -103,13 +101,11 @@ class ConvNet(nn.Module):
         *,
         initializer: str | Initializer | Callable[..., object] | None = None,
         activation: str = "relu",
-        output_scale: float = 1.0,
     ) -> None:
         super().__init__()
         height, width, channels = pixels.size
         shape: tuple[int, ...] = (channels, height, width)
         self.pixels = pixels
-        self.output_scale = output_scale
         self.body = build(layers, shape)
         for layer in layers:
             shape = layer.output(shape)
@@ -127,6 +123,26 @@ class ConvNet(nn.Module):
                 with torch.no_grad():
                     entry.init_(module.weight, module.bias, None, function)
 
+    @torch.no_grad()
+    def whiten(self, X: Tensor) -> None:
+        """Set the filters of `Whiten` layers by what flattened pixels give them."""
+        modules = list(self.body.children())
+        at = [place for place, module in enumerate(modules) if isinstance(module, Whitening)]
+        if not at:
+            return
+        self.body.eval()
+        seen = self.pixels.images(X)
+        for module in modules[: at[-1] + 1]:
+            if isinstance(module, Whitening):
+                module.learn_(seen)
+            seen = module(seen)
+
+    def keep_whitening(self) -> None:
+        """Keep the filters of `Whiten` layers as they are: they were learned before."""
+        for module in self.body.children():
+            if isinstance(module, Whitening):
+                module.freeze_()
+
     def freeze_body(self, frozen: bool = True) -> None:
         """Keep all but the last layer as it is: weights, statistics, evaluation mode."""
         self.body_is_frozen = frozen
@@ -140,14 +156,8 @@ class ConvNet(nn.Module):
             self.body.eval()
         return self
 
-    def features(self, X: Tensor) -> Tensor:
-        """Return what the last layer sees, (n, values)."""
-        images = self.pixels.images(X) if X.ndim == 2 else X
-        found: Tensor = self.body(images)
-        return found.flatten(1)
-
     def forward(self, X: Tensor) -> Tensor:
         """Return raw scores, (n, n_outputs)."""
         images = self.pixels.images(X) if X.ndim == 2 else X
         raw: Tensor = self.head(self.body(images))
-        return raw if self.output_scale == 1.0 else raw * self.output_scale
+        return raw

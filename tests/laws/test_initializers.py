@@ -33,6 +33,7 @@ UNIFORM_BOUND = {
     "xavier_uniform": math.sqrt(6 / (IN + OUT)),
     "he_uniform": math.sqrt(6 / IN),
     "glorot_sklearn": math.sqrt(6 / (IN + OUT)),
+    "dirac": math.sqrt(1 / IN),
 }
 NORMAL_STD = {
     "small_random": 0.01,
@@ -68,6 +69,16 @@ def test_the_signal_keeps_its_size_through_twenty_rectified_layers(name):
         signal = torch.relu(signal @ weight.T + bias)
     # Xavier would shrink it a million times, and chance moves it a few times.
     assert 0.1 < signal.square().mean() / before < 10
+
+
+def test_dirac_filters_hand_their_input_on():
+    weight, _ = filled(INITIALIZERS["dirac"], (7, 4, 3, 3))
+    image = torch.randn(2, 4, 6, 5, dtype=torch.float64)
+    out = torch.nn.functional.conv2d(image, weight, padding=1)
+    torch.testing.assert_close(out[:, :4], image)
+    assert weight[4:].unique().numel() == 3 * 4 * 9
+    few, _ = filled(INITIALIZERS["dirac"], (2, 4, 3, 3))
+    torch.testing.assert_close(torch.nn.functional.conv2d(image, few, padding=1), image[:, :2])
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "identity"])

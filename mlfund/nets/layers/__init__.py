@@ -22,6 +22,7 @@ from mlfund.nets.layers._base import Layer, Shape
 from mlfund.nets.layers._blocks import Residual, build, compose
 from mlfund.nets.layers._images import Conv, GlobalPool, Pool
 from mlfund.nets.layers._plain import Activate, Dense, Drop, Norm
+from mlfund.nets.layers._whitening import Whiten, Whitening, whitening_filters
 
 __all__ = [
     "Activate",
@@ -34,8 +35,11 @@ __all__ = [
     "Pool",
     "Residual",
     "Shape",
+    "Whiten",
+    "Whitening",
     "build",
     "compose",
+    "whitening_filters",
 ]
 
 publish(
