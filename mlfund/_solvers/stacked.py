@@ -100,8 +100,8 @@ def _solve_folds(
     fit = empty_fit(rows, len(l1_ratios), len(Cs), terms)
     design = _design(rows, terms)
     _tell_scales(fit, design)
-    grid = Grid(rows, design, Cs, fold_weight_sums(rows), fit, terms)
-    fit.solver = grid.solve(l1_ratios) or fit.solver
+    grid = Grid(rows, design, Cs, l1_ratios, fold_weight_sums(rows), fit, terms)
+    fit.solver = grid.solve() or fit.solver
     if grids is not None:
         design.release(np.float32)
         grids.append(grid)

@@ -11,10 +11,11 @@ from mlfund._solvers.stacked_descent import SmoothSteps, Stack, StackedLBFGS, mi
 from mlfund._solvers.stacked_grid import Grid, quiet_passes
 from mlfund._solvers.stacked_metrics import Sample, SharedMetric
 from mlfund._solvers.stacked_problem import StackedProblem
+from mlfund._solvers.stacked_proximal import descend_on
 from mlfund._solvers.stacked_stages import REFRESH_AT
 
 
-def finish(grid: Grid, r: int, ratio: float, strengths: NDArray, tol: float) -> None:
+def finish(grid: Grid, r: int, strengths: NDArray, tol: float) -> None:
     """Train the models of some strengths on, in all folds, from where they are.
 
     Their weights take the place of the former ones in `grid.fit`.
@@ -23,13 +24,14 @@ def finish(grid: Grid, r: int, ratio: float, strengths: NDArray, tol: float) -> 
     ----------
     grid : Grid
         With all models fitted.
-    r, ratio : int, float
-        Number of an l1 ratio, and the ratio.
+    r : int
+        Place in `grid.ratios`.
     strengths : ndarray of int
         Places in `grid.Cs`.
     tol : float
         Tighter than before. The models may take as many iterations as they had at first.
     """
+    ratio = float(grid.ratios[r])
     strengths = strengths[np.argsort(grid.Cs[strengths], kind="stable")]
     most = grid.terms.max_iter + int(grid.fit.n_iter[:, r, strengths].max())
     terms = dataclasses.replace(grid.terms, tol=tol, max_iter=most)
@@ -37,7 +39,10 @@ def finish(grid: Grid, r: int, ratio: float, strengths: NDArray, tol: float) -> 
     together = grid.stackable(strengths, ratio)
     if together.any():
         _finish_stack(finer, r, strengths[together])
-    for c in strengths[~together].tolist():
+    with_l1 = ~together & grid.stackable_with_l1(strengths)
+    for part in grid.parts_with_l1(int(with_l1.sum())):
+        _finish_l1(finer, r, strengths[with_l1][part])
+    for c in strengths[~together & ~with_l1].tolist():
         for fold in range(len(grid.total)):
             start = grid.fit.W[fold, r, c], grid.fit.b[fold, r, c]
             finer.solve_one(fold, r, c, ratio, start)
@@ -45,9 +50,7 @@ def finish(grid: Grid, r: int, ratio: float, strengths: NDArray, tol: float) -> 
 
 def _finish_stack(grid: Grid, r: int, strengths: NDArray) -> None:
     problem, terms = grid.problem(strengths, np.float64), grid.terms
-    where = (problem.fold, r, strengths[problem.strength])
-    stack = Stack(_weights_upon(problem, grid.fit.W[where], grid.fit.b[where]))
-    stack.n_iter[:] = grid.fit.n_iter[where]
+    stack = _present(grid, problem, r, strengths)
     with quiet_passes(problem):
         metric = SharedMetric(problem, Sample(problem, terms.rng), len(strengths))
         of_strength = stack.V.reshape(len(strengths), -1, *stack.V.shape[1:])
@@ -63,6 +66,24 @@ def _finish_stack(grid: Grid, r: int, strengths: NDArray) -> None:
         )
     grid.design.release(np.float64)
     grid.take(problem, stack, r, strengths)
+
+
+def _finish_l1(grid: Grid, r: int, strengths: NDArray) -> None:
+    ratio, terms = float(grid.ratios[r]), grid.terms
+    problem = grid.problem(strengths, np.float64, 1.0 - ratio)
+    stack = _present(grid, problem, r, strengths)
+    l1 = ratio / grid.Cs[strengths, None] / grid.total
+    with quiet_passes(problem):
+        descend_on(problem, l1, stack, terms.tol, terms.max_iter, terms.rng)
+    grid.take_l1(problem, stack, np.full(len(strengths), r), strengths)
+
+
+def _present(grid: Grid, problem: StackedProblem, r: int, strengths: NDArray) -> Stack:
+    """Return the stack of some models as they are."""
+    where = (problem.fold, r, strengths[problem.strength])
+    stack = Stack(_weights_upon(problem, grid.fit.W[where], grid.fit.b[where]))
+    stack.n_iter[:] = grid.fit.n_iter[where]
+    return stack
 
 
 def _weights_upon(problem: StackedProblem, W: NDArray, b: NDArray) -> NDArray:

@@ -44,21 +44,22 @@ class Grid:
     rows: FoldedRows
     design: FoldedDesign
     Cs: NDArray
+    ratios: NDArray
     total: NDArray
     fit: GridFit
     terms: Terms
 
-    def solve(self, ratios: NDArray) -> str | None:
+    def solve(self) -> str | None:
         """Fit all models; return the algorithm when none were stacked."""
         by_strength, names = np.argsort(self.Cs, kind="stable"), []
         pairs: list[tuple[int, int]] = []
-        for r, ratio in enumerate(ratios.tolist()):
+        for r, ratio in enumerate(self.ratios.tolist()):
             smooth = self.stackable(by_strength, ratio)
             self._solve_smooth(r, by_strength[smooth])
-            with_l1 = ~smooth & self._stackable_l1(by_strength)
+            with_l1 = ~smooth & self.stackable_with_l1(by_strength)
             pairs += [(r, c) for c in by_strength[with_l1].tolist()]
             names.append(self._solve_paths(r, ratio, by_strength[~smooth & ~with_l1]))
-        self._solve_l1(ratios, np.array(pairs, dtype=int).reshape(-1, 2))
+        self._solve_l1(np.array(pairs, dtype=int).reshape(-1, 2))
         return names[0] if all(names) and not pairs else None
 
     @property
@@ -70,7 +71,7 @@ class Grid:
         """Return which strengths are fitted together without l1 penalty, a mask."""
         return self._holdable(strengths) & ((ratio == 0) | np.isinf(self.Cs[strengths]))
 
-    def _stackable_l1(self, strengths: NDArray) -> NDArray:
+    def stackable_with_l1(self, strengths: NDArray) -> NDArray:
         """Return which strengths are fitted together with an l1 penalty, a mask."""
         design = self.design
         pays = self.rows.k * design.p <= L1_UNKNOWNS and len(design.order) >= L1_ROWS * design.p
@@ -97,25 +98,24 @@ class Grid:
                 stack = descend(problem, self.terms.tol, share, self.terms.rng)
             self.take(problem, stack, r, strengths)
 
-    def _solve_l1(self, ratios: NDArray, pairs: NDArray) -> None:
+    def _solve_l1(self, pairs: NDArray) -> None:
         """Fit the models of some pairs (r, c) of l1 ratio and strength together."""
-        hessians = len(self.total) * (self.rows.k * self.design.p) ** 2
-        at_once = max(max(self.rows.X.size, L1_ENTRIES) // hessians, 1)
         terms = self.terms
-        for start in range(0, len(pairs), at_once):
-            of_ratio, strengths = pairs[start : start + at_once].T
-            part = ratios[of_ratio, None]
+        for some in self.parts_with_l1(len(pairs)):
+            of_ratio, strengths = pairs[some].T
+            part = self.ratios[of_ratio, None]
             problem = self.problem(strengths, self._dtype(len(strengths)), 1.0 - part)
             l1 = part / self.Cs[strengths, None] / self.total
             with quiet_passes(problem):
                 stack = descend_l1(problem, l1, terms.tol, terms.max_iter, terms.rng)
-            where = problem.fold, of_ratio[problem.strength], strengths[problem.strength]
-            W, b = self._write(stack, where, stack.V)
-            unfinished = (stack.status == MAX_ITER) & (stack.n_iter < terms.max_iter)
-            for m in np.flatnonzero(unfinished | (stack.status == STALLED)).tolist():
-                fold, r, c = (int(number[m]) for number in where)
-                usable = np.isfinite(W[m]).all() and np.isfinite(b[m]).all()
-                self.solve_one(fold, r, c, float(ratios[r]), (W[m], b[m]) if usable else None)
+            self.take_l1(problem, stack, of_ratio, strengths)
+
+    def parts_with_l1(self, count: int) -> Iterator[slice]:
+        """Yield parts of `count` strengths whose Hessians are held at once."""
+        hessians = len(self.total) * (self.rows.k * self.design.p) ** 2
+        at_once = max(max(self.rows.X.size, L1_ENTRIES) // hessians, 1)
+        for start in range(0, count, at_once):
+            yield slice(start, start + at_once)
 
     def _dtype(self, n_strengths: int) -> type:
         """Return the type in which a stack is multiplied first."""
@@ -159,6 +159,17 @@ class Grid:
             # From weights that are calm already Newton's method would take no step.
             usable = not anew[m] and np.isfinite(W[m]).all() and np.isfinite(b[m]).all()
             self.solve_one(fold, r, c, 0.0, (W[m], b[m]) if usable else None)
+
+    def take_l1(self, problem: StackedProblem, stack: Stack, of_ratio, strengths) -> None:
+        """Write down what a stack with l1 penalties found; end one by one what it did not."""
+        where = problem.fold, of_ratio[problem.strength], strengths[problem.strength]
+        W, b = self._write(stack, where, stack.V)
+        unfinished = (stack.status == MAX_ITER) & (stack.n_iter < self.terms.max_iter)
+        for m in np.flatnonzero(unfinished | (stack.status == STALLED)).tolist():
+            fold, r, c = (int(number[m]) for number in where)
+            usable = np.isfinite(W[m]).all() and np.isfinite(b[m]).all()
+            start = (W[m], b[m]) if usable else None
+            self.solve_one(fold, r, c, float(self.ratios[r]), start)
 
     def _write(self, stack: Stack, where, V: NDArray) -> tuple[NDArray, NDArray]:
         """Write down the models of a stack; return their weights and intercepts."""

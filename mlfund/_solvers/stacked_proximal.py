@@ -140,11 +140,7 @@ def descend_l1(problem: StackedProblem, l1: NDArray, tol: float, max_iter: int, 
     """
     sample = Sample(problem, rng)
     V = _pilot(problem, l1, sample, tol)
-    measured = nearest_of(len(V), affordable_hessians(problem, sample, joint=True))
-    of_strength = {c: _hessian(sample, V[c]) for c in np.unique(measured).tolist()}
-    hessians = np.stack([of_strength[c] for c in measured[problem.strength].tolist()])
-    _add_penalty(hessians, problem)
-    steps = ProximalSteps(hessians, _l1_of(problem, l1), problem.threads)
+    steps = _steps(problem, l1, sample, V)
     stack, models = Stack(V[problem.strength]), np.arange(len(problem.fold))
     terms = {"tol": tol, "most_calm": MOST_CALM}
     minimise_stack(problem, stack, steps, models, max_iter=min(max_iter, MOST_STEPS), **terms)
@@ -153,6 +149,26 @@ def descend_l1(problem: StackedProblem, l1: NDArray, tol: float, max_iter: int, 
         exact, most = problem.astype(np.float64), min(max_iter, 2 * MOST_STEPS)
         minimise_stack(exact, stack, steps, unfinished, max_iter=most, **terms)
     return stack
+
+
+def descend_on(
+    problem: StackedProblem, l1: NDArray, stack: Stack, tol: float, max_iter: int, rng
+) -> None:
+    """Go on, in place, from the weights of all models; the rest is as for `descend_l1`."""
+    of_strength = stack.V.reshape(len(l1), -1, *stack.V.shape[1:])
+    steps = _steps(problem, l1, Sample(problem, rng), of_strength.mean(axis=1))
+    most = min(max_iter, int(stack.n_iter.max()) + MOST_STEPS)
+    models = np.arange(len(stack.V))
+    minimise_stack(problem, stack, steps, models, tol=tol, max_iter=most, most_calm=MOST_CALM)
+
+
+def _steps(problem: StackedProblem, l1: NDArray, sample: Sample, V: NDArray) -> ProximalSteps:
+    """Return the steps of all models, with curvature at one V (K, k, p) for each strength."""
+    measured = nearest_of(len(V), affordable_hessians(problem, sample, joint=True))
+    of_strength = {c: _hessian(sample, V[c]) for c in np.unique(measured).tolist()}
+    hessians = np.stack([of_strength[c] for c in measured[problem.strength].tolist()])
+    _add_penalty(hessians, problem)
+    return ProximalSteps(hessians, _l1_of(problem, l1), problem.threads)
 
 
 def _pilot(problem: StackedProblem, l1: NDArray, sample: Sample, tol: float) -> NDArray:

@@ -18,7 +18,7 @@ from mlfund._solvers.stacked import solve_grid
 from mlfund._solvers.stacked_data import GridFit
 from mlfund._solvers.stacked_descent import DECREMENT_PART
 from mlfund._solvers.stacked_finish import finish
-from mlfund._solvers.stacked_grid import Grid
+from mlfund._solvers.stacked_grid import L1_UNKNOWNS, Grid
 from mlfund.estimators._linear_arguments import SGD, Objective, accelerator, check_arguments
 from mlfund.estimators._linear_data import check_classes
 from mlfund.estimators.linear import LogisticRegression
@@ -26,7 +26,7 @@ from mlfund.model_selection._contract import SearchRows
 from mlfund.model_selection._families import UnstackableError
 from mlfund.model_selection._linear_classes import Part, parts_of_equal_classes
 from mlfund.model_selection._linear_models import LinearClassifiers, Stack
-from mlfund.model_selection._linear_pieces import Piece, pieces
+from mlfund.model_selection._linear_pieces import ARRAYS, Piece, pieces
 from mlfund.model_selection._linear_rows import CheckedRows, check_rows, quietly, recorded
 from mlfund.model_selection._prefix_key import content_key
 
@@ -103,7 +103,9 @@ class _Solved:
         piece = self.piece.of(numbers)
         if not piece.candidates:
             return
-        finish(self.grid, 0, piece.ratio, np.unique(piece.at), FINEST)
+        of_ratio, at = np.array(piece.of_ratio), np.array(piece.at)
+        for r in np.unique(of_ratio).tolist():
+            finish(self.grid, r, np.unique(at[of_ratio == r]), FINEST)
         yield from self.models(piece, time.perf_counter() - start)
 
     def models(self, piece: Piece, seconds: float) -> Iterator[LinearClassifiers]:
@@ -131,10 +133,11 @@ class _Solved:
         """Return what the single fits would have warned of."""
         caught: list[warnings.WarningMessage] = []
         fit = self.grid.fit
-        for position, (number, at) in enumerate(zip(piece.candidates, piece.at, strict=True)):
+        for position, number in enumerate(piece.candidates):
             objective, of_arguments = self.arguments[number]
             caught += of_arguments
-            if fit.converged[fold, 0, at]:
+            where = fold, piece.of_ratio[position], piece.at[position]
+            if fit.converged[where]:
                 continue
             stopped = Fit(
                 models.stack.coef[position],
@@ -142,7 +145,7 @@ class _Solved:
                 fit.solver,
                 "max_iter",
                 models.stack.n_iter[position],
-                float(fit.gradient[fold, 0, at]),
+                float(fit.gradient[where]),
                 separated=False,
             )
             caught += recorded(self.estimators[number]._warn, stopped, objective)[1]
@@ -175,7 +178,11 @@ def train(
         memory_limit -= weights * (undecided is not None)
     report(alive, total)
     for part in parts:
-        sizes = part.folded.k * (checked.X.shape[1] + 1), checked.dense_entries
+        entries = part.folded.k * (checked.X.shape[1] + 1)
+        if memory_limit is not None and entries <= L1_UNKNOWNS and any(r for _, r in wanted):
+            # The Hessian of each model.
+            entries += entries**2 // ARRAYS
+        sizes = entries, checked.dense_entries
         for piece in pieces(wanted, len(part.splits), *sizes, memory_limit):
             start = time.perf_counter()
             some = part.of(piece.splits, checked)
@@ -209,7 +216,7 @@ def _solve(piece: Piece, part: Part, first: LogisticRegression) -> Grid:
     solve_grid(
         part.folded,
         np.array(piece.strengths),
-        np.array([piece.ratio]),
+        np.array(piece.ratios),
         intercept=bool(first.fit_intercept),
         tol=first.tol,
         max_iter=first.max_iter,
@@ -229,10 +236,11 @@ def _stack(
     checked: CheckedRows,
 ) -> Stack:
     """Return the models of one fold in the columns that were penalised."""
-    W, b = fit.W[fold, 0, piece.at], fit.b[fold, 0, piece.at]
+    where = fold, piece.of_ratio, piece.at
+    W, b = fit.W[where], fit.b[where]
     if affine is not None:
         affine = affine[0][fold], affine[1][fold]
         W, b = W * affine[1], b + W @ affine[0]
-    dtype, n_iter = checked.X.dtype, fit.n_iter[fold, 0, piece.at].tolist()
+    dtype, n_iter = checked.X.dtype, fit.n_iter[where].tolist()
     solvers = [fit.solver] * len(n_iter)
     return Stack(W.astype(dtype), b.astype(dtype), n_iter, solvers, affine, checked.names)

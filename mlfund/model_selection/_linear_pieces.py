@@ -18,34 +18,31 @@ BYTES_AN_ENTRY = 12
 
 @dataclass(frozen=True)
 class Piece:
-    """Candidates of one l1 ratio, for some splits.
+    """Candidates that make a grid of l1 ratios and strengths, for some splits.
 
     Attributes
     ----------
-    ratio : float
-    strengths : list of float
+    ratios, strengths : list of float
         Distinct, ascending.
     candidates : list of int
-    at : list of int
-        Position in `strengths` of each candidate.
+    of_ratio, at : list of int
+        Positions in `ratios` and in `strengths` of each candidate.
     splits : slice
     """
 
-    ratio: float
+    ratios: list[float]
     strengths: list[float]
     candidates: list[int]
+    of_ratio: list[int]
     at: list[int]
     splits: slice
 
     def of(self, numbers: Collection[int]) -> Piece:
         """Return the piece with some of its candidates only."""
-        kept = [
-            (number, at)
-            for number, at in zip(self.candidates, self.at, strict=True)
-            if number in numbers
-        ]
-        candidates, at = map(list, zip(*kept, strict=True)) if kept else ([], [])
-        return dataclasses.replace(self, candidates=candidates, at=at)
+        kept = [place for place, number in enumerate(self.candidates) if number in numbers]
+        lists = (self.candidates, self.of_ratio, self.at)
+        candidates, of_ratio, at = ([some[place] for place in kept] for some in lists)
+        return dataclasses.replace(self, candidates=candidates, of_ratio=of_ratio, at=at)
 
 
 def pieces(
@@ -70,15 +67,33 @@ def pieces(
     """
     free = STACK_BYTES if memory_limit is None else memory_limit - BYTES_AN_ENTRY * X_entries
     at_once = max(int(free // (8 * ARRAYS * entries)), 1)
-    strengths_at_once = max(at_once // n_splits, 1)
     splits_at_once = min(at_once, n_splits)
-    for ratio in sorted({ratio for _, ratio in of_candidates}):
-        numbers = [number for number, (_, other) in enumerate(of_candidates) if other == ratio]
-        strengths = sorted({of_candidates[number][0] for number in numbers})
+    for ratios, strengths in _grids(of_candidates, max(at_once // n_splits, 1)):
+        strengths_at_once = max(at_once // (n_splits * len(ratios)), 1)
         for start in range(0, len(strengths), strengths_at_once):
             some = strengths[start : start + strengths_at_once]
-            members = [number for number in numbers if of_candidates[number][0] in some]
-            at = [some.index(of_candidates[number][0]) for number in members]
+            members = [
+                (number, ratios.index(ratio), some.index(strength))
+                for number, (strength, ratio) in enumerate(of_candidates)
+                if ratio in ratios and strength in some
+            ]
+            candidates, of_ratio, at = map(list, zip(*members, strict=True))
             for first in range(0, n_splits, splits_at_once):
                 splits = slice(first, min(first + splits_at_once, n_splits))
-                yield Piece(ratio, some, members, at, splits)
+                yield Piece(ratios, some, candidates, of_ratio, at, splits)
+
+
+def _grids(
+    of_candidates: Sequence[tuple[float, float]], at_once: int
+) -> Iterator[tuple[list[float], list[float]]]:
+    """Yield l1 ratios, at most so many, that have all of some strengths, and these strengths.
+
+    What has no l1 penalty is solved in its own way, and stays by itself.
+    """
+    of_strengths: dict[tuple[bool, tuple[float, ...]], list[float]] = {}
+    for ratio in sorted({ratio for _, ratio in of_candidates}):
+        strengths = tuple(sorted({strength for strength, other in of_candidates if other == ratio}))
+        of_strengths.setdefault((ratio > 0, strengths), []).append(ratio)
+    for (_, strengths), ratios in of_strengths.items():
+        for start in range(0, len(ratios), at_once):
+            yield ratios[start : start + at_once], list(strengths)

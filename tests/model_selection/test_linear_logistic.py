@@ -295,7 +295,9 @@ def test_a_memory_limit_cuts_the_stack_without_changing_it():
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([0.1, 1.0, 5.0]), st.sampled_from([0.0, 0.5])), min_size=1),
+    st.lists(
+        st.tuples(st.sampled_from([0.1, 1.0, 5.0]), st.sampled_from([0.0, 0.5, 1.0])), min_size=1
+    ),
     st.integers(1, 6),
     st.sampled_from([1, 10_000, 100_000, None]),
 )
@@ -304,9 +306,18 @@ def test_pieces_hold_every_model_once(points, n_splits, limit):
     for piece in pieces(points, n_splits, 10, 100, limit):
         splits = range(n_splits)[piece.splits]
         seen += [(number, split) for number in piece.candidates for split in splits]
-        for number, at in zip(piece.candidates, piece.at, strict=True):
-            assert points[number] == (piece.strengths[at], piece.ratio)
+        for number, r, at in zip(piece.candidates, piece.of_ratio, piece.at, strict=True):
+            assert points[number] == (piece.strengths[at], piece.ratios[r])
+        # Nothing is trained that was not asked for.
+        wanted = {points[number] for number in piece.candidates}
+        assert len(wanted) == len(piece.ratios) * len(piece.strengths)
     assert sorted(seen) == [(c, s) for c in range(len(points)) for s in range(n_splits)]
+
+
+def test_l1_ratios_with_the_same_strengths_are_one_piece():
+    points = [(C, ratio) for ratio in (1.0, 0.0, 0.5) for C in (0.1, 2.0)]
+    found = {tuple(piece.ratios): piece.candidates for piece in pieces(points, 5, 10, 100, None)}
+    assert found == {(0.0,): [2, 3], (0.5, 1.0): [0, 1, 4, 5]}
 
 
 def test_the_search_finds_the_family():
