@@ -61,7 +61,7 @@ class ImagePlots:
         else:
             tiles = scaled.reshape(-1, *weight.shape[2:])
             columns, options = min(n, 8) if channels == 1 else channels, {"cmap": "RdBu_r"}
-        sheet = pictures.montage(tiles, columns, fill=1.0 if channels == 3 else 0.5)
+        sheet = pictures.montage(tiles, columns, fill=1.0 if channels == 3 else np.nan)
         rows = -(-len(tiles) // columns)
         axis = pictures.one_axis(ax, (0.5 * columns + 0.4, 0.5 * rows + 0.5))
         pictures.show(axis, sheet, **options)
@@ -122,7 +122,7 @@ class ImagePlots:
         for axis, channels in zip(axes, found, strict=True):
             low, high = float(channels.min()), float(channels.max())
             shown = (channels - low) / max(high - low, 1e-12)
-            pictures.show(axis, pictures.montage(shown, columns, fill=1.0), cmap="magma")
+            pictures.show(axis, pictures.montage(shown, columns, fill=np.nan), cmap="magma")
         pictures.title(axes[0], [f"layer {place}: {layers[place]}"])
         return axes
 

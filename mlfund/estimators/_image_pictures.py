@@ -62,7 +62,7 @@ def montage(images: np.ndarray, columns: int, *, gap: int = 1, fill: float = GRE
     gap : int, default=1
         Pixels between images.
     fill : float, default=0.5
-        Value of the gaps, and of places without an image.
+        Value of the gaps, and of places without an image; NaN leaves them empty.
 
     Examples
     --------
