@@ -50,6 +50,7 @@ def test_public_names_are_pinned():
         "diagnose",
         "find_learning_rate",
         "load",
+        "load_image_folder",
         "plot_augmentation",
         "save",
         "trusted_types",

@@ -1,6 +1,7 @@
 """Leakage-safe preprocessing: all statistics come from the rows given to fit."""
 
+from mlfund.preprocessing.image_folders import load_image_folder
 from mlfund.preprocessing.images import ImageScaler
 from mlfund.preprocessing.table import TablePreprocessor
 
-__all__ = ["ImageScaler", "TablePreprocessor"]
+__all__ = ["ImageScaler", "TablePreprocessor", "load_image_folder"]

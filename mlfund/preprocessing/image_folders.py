@@ -1,0 +1,257 @@
+"""Images from folders, one folder a class, as one array."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from mlfund._check import DataError, check_choice, require
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+# Names of folders that hold the classes of a part, and what the part is called.
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+}
+MODES = ("L", "RGB")
+
+
+def load_image_folder(
+    path: str | os.PathLike[str],
+    *,
+    size: int | Sequence[int] | None = None,
+    mode: str | None = None,
+    split: str | None = None,
+    max_images: int | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> Bunch:
+    """Read a folder that holds one folder of images for each class.
+
+    The names of the folders are the classes, in sorted order. Where they are "train", "test"
+    and "val" (or "training", "testing", "valid", "validation") and hold folders themselves, these
+    are the classes, and `split` says which part an image belongs to. Images may lie deeper in the
+    folder of their class. Files and folders whose name begins with a dot or an underscore, and
+    files that are no images by their suffix, are skipped. Needs Pillow
+    (``pip install 'mlfund[images]'``).
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder.
+    size : int or (int, int), optional
+        Height and width to which every image is resized (stretched where its sides have another
+        ratio); an integer is both. Without it images of several sizes are refused.
+    mode : {"L", "RGB"}, optional
+        Grey or colours, in Pillow's words; without it grey if all images are.
+    split : str, optional
+        Read one part alone: "train", "test" or "validation".
+    max_images : int, optional
+        At most so many, drawn at random with the shares of the classes and parts kept.
+    random_state : int, RandomState instance or None, default=0
+        Source of the draw.
+
+    Returns
+    -------
+    data : Bunch
+        ``images``, ndarray of uint8 and shape (n, height, width) or (n, height, width, 3);
+        ``target``, ndarray of int and shape (n,), places in ``target_names``;
+        ``target_names``, list of str; ``filenames``, list of str relative to `path`; ``split``,
+        ndarray of str and shape (n,), or None where the folder has no parts; ``n_found``, the
+        number of images before `max_images`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, it has another layout, an image cannot be read, or images
+        differ in size and `size` is not given.
+    ImportError
+        If Pillow is not installed.
+
+    See Also
+    --------
+    sklearn.datasets.load_files : The same for texts.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from PIL import Image
+    >>> from mlfund import load_image_folder
+    >>> root = Path(mkdtemp())
+    >>> for name, grey in (("night", 10), ("day", 240)):
+    ...     (root / name).mkdir()
+    ...     Image.new("L", (6, 4), grey).save(root / name / "1.png")
+    >>> data = load_image_folder(root)
+    >>> data.images.shape, data.target_names, data.target
+    ((2, 4, 6), ['day', 'night'], array([0, 1]))
+    """
+    root = Path(path)
+    wanted = _size(size)
+    if mode is not None:
+        check_choice("mode", mode, MODES)
+    require("PIL.Image", "images")
+    found = _listed(root)
+    parts = sorted({part for _, _, part in found if part})
+    if split is not None:
+        if split not in parts:
+            has = f"has {', '.join(map(repr, parts))}" if parts else "has no parts"
+            raise DataError(f"split={split!r} is not there: {root} {has}.")
+        found = [one for one in found if one[2] == split]
+    names = sorted({name for _, name, _ in found})
+    kept = _drawn(found, max_images, random_state)
+    images = _read(root, [file for file, _, _ in kept], wanted, mode)
+    return Bunch(
+        images=images,
+        target=np.array([names.index(name) for _, name, _ in kept], dtype=np.int64),
+        target_names=names,
+        filenames=[str(file.relative_to(root)) for file, _, _ in kept],
+        split=np.array([part for _, _, part in kept]) if parts else None,
+        n_found=len(found),
+    )
+
+
+def is_image_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder that holds folders, as one of images does."""
+    root = Path(path)
+    return root.is_dir() and any(True for _ in _folders(root))
+
+
+def _size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    both = (size, size) if isinstance(size, Integral) else tuple(np.ravel(size).tolist())
+    if len(both) != 2 or not all(isinstance(n, Integral) and n > 0 for n in both):
+        raise ValueError(f"size must be (height, width), or one integer for both; got {size!r}.")
+    return int(both[0]), int(both[1])
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    for one in sorted(folder.iterdir()):
+        if not one.name.startswith((".", "_")):
+            yield one
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    return (one for one in _visible(folder) if one.is_dir())
+
+
+def _listed(root: Path) -> list[tuple[Path, str, str]]:
+    """Return file, class and part of every image, in the order of their names."""
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "is not there"
+        raise DataError(f"{root} {what}; give a folder that holds one folder of images a class.")
+    folders = list(_folders(root))
+    as_parts = bool(folders) and all(
+        one.name.lower() in SPLITS and any(True for _ in _folders(one)) for one in folders
+    )
+    found = []
+    for folder in folders:
+        part = SPLITS[folder.name.lower()] if as_parts else ""
+        for of_class in _folders(folder) if as_parts else [folder]:
+            found += [(file, of_class.name, part) for file in _images_in(of_class)]
+    if not found:
+        loose = sum(1 for one in _visible(root) if one.suffix.lower() in SUFFIXES)
+        hint = f": its {loose} images lie side by side" if loose else ""
+        raise DataError(
+            f"{root} has no folders with images{hint}; put the images of each class into a folder "
+            "named after it."
+        )
+    return found
+
+
+def _images_in(folder: Path) -> Iterator[Path]:
+    for one in _visible(folder):
+        if one.is_dir():
+            yield from _images_in(one)
+        elif one.suffix.lower() in SUFFIXES:
+            yield one
+
+
+def _drawn(found: list[Any], most: int | None, random_state: Any) -> list[Any]:
+    """Return at most so many images, each class and part by its share, in their order."""
+    if most is None or len(found) <= most:
+        return found
+    from sklearn.utils import check_random_state
+
+    order = check_random_state(random_state).permutation(len(found))
+    groups: dict[Any, list[int]] = {}
+    for place in order.tolist():
+        groups.setdefault(found[place][1:], []).append(place)
+    share = most / len(found)
+    # Two of each at least: a class needs one to train and one to test on.
+    kept = [
+        place for group in groups.values() for place in group[: max(2, int(share * len(group)))]
+    ]
+    return [found[place] for place in sorted(kept)]
+
+
+def _read(
+    root: Path, files: Sequence[Path], size: tuple[int, int] | None, mode: str | None
+) -> np.ndarray:
+    pixels = [_pixels(file, root, size) for file in files]
+    _check_sizes(root, files, pixels)
+    coloured = mode == "RGB" or (mode is None and any(one.ndim == 3 for one in pixels))
+    return np.stack([_with_colours(one) if coloured else _grey(one) for one in pixels])
+
+
+def _check_sizes(root: Path, files: Sequence[Path], pixels: Sequence[np.ndarray]) -> None:
+    first = pixels[0].shape[:2]
+    for file, one in zip(files, pixels, strict=True):
+        if one.shape[:2] != first:
+            raise DataError(
+                f"The images of {root} differ in size: {files[0].relative_to(root)} has "
+                f"{first[0]} x {first[1]} pixels and {file.relative_to(root)} has {one.shape[0]} x "
+                f"{one.shape[1]}; say a size=(height, width) to resize them to."
+            )
+
+
+def _pixels(file: Path, root: Path, size: tuple[int, int] | None) -> np.ndarray:
+    """Return the pixels of a file as it means them: (h, w) if grey, else (h, w, 3)."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as opened:
+            # Cameras write how they were held beside the pixels.
+            image = ImageOps.exif_transpose(opened)
+            image = _eight_bits(image)
+            if size is not None:
+                image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+            return np.asarray(image)
+    # Pillow's readers raise many kinds of errors on damaged files.
+    except Exception as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise DataError(
+            f"{file.relative_to(root)} cannot be read as an image ({reason}); repair it or take it "
+            "out of its folder."
+        ) from error
+
+
+def _eight_bits(image: Any) -> Any:
+    """Return an image of mode L or RGB; transparency is left out."""
+    from PIL import Image
+
+    if image.mode in ("1", "L", "LA"):
+        return image.convert("L")
+    if image.mode.startswith("I;16"):
+        # Pillow would cut 16 bits off at 255.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _with_colours(pixels: np.ndarray) -> np.ndarray:
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    from PIL import Image
+
+    return pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"))
