@@ -10,7 +10,9 @@ from benchmarks.engine.bare_torch import make_net, weights_of
 from benchmarks.engine.problem import Task
 
 
-def fit(X: np.ndarray, y: np.ndarray, task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
+def fit(
+    X: np.ndarray, y: np.ndarray, task: Task, *, device: str = "cpu"
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Train and return the weights."""
     torch.manual_seed(task.seed)
     net = NeuralNetClassifier(
@@ -24,6 +26,7 @@ def fit(X: np.ndarray, y: np.ndarray, task: Task) -> list[tuple[np.ndarray, np.n
         iterator_train__shuffle=True,
         train_split=None,
         verbose=0,
+        device=device,
     )
     net.fit(X, y)
-    return weights_of(net.module_)
+    return weights_of(net.module_.cpu())

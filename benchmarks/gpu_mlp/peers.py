@@ -8,9 +8,8 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from skorch import NeuralNetClassifier
 
-from benchmarks.engine import bare_torch, sklearn_mlp
+from benchmarks.engine import bare_torch, sklearn_mlp, skorch_net
 from benchmarks.engine.problem import Task
 from benchmarks.mlp.problems import Layers
 
@@ -84,19 +83,4 @@ def mlfund_fit(X: np.ndarray, y: np.ndarray, task: Task) -> Layers:
 
 def skorch_fit(X: np.ndarray, y: np.ndarray, task: Task) -> Layers:
     """Train skorch's classifier on the device."""
-    torch.manual_seed(task.seed)
-    net = NeuralNetClassifier(
-        bare_torch.make_net(task),
-        criterion=torch.nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
-        optimizer__fused=True,
-        lr=task.learning_rate,
-        max_epochs=task.n_epochs,
-        batch_size=task.batch_size,
-        iterator_train__shuffle=True,
-        train_split=None,
-        verbose=0,
-        device=DEVICE,
-    )
-    net.fit(X, y)
-    return bare_torch.weights_of(net.module_.cpu())
+    return skorch_net.fit(X, y, task, device=DEVICE)

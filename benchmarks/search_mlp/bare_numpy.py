@@ -67,21 +67,26 @@ def _train_fold(search: Search, rows: np.ndarray) -> list[list[np.ndarray]]:
             np.multiply(flat, l2, out=move)
             move *= np.float32(1 / m)
             grad += move
-            mean *= BETA_1
-            np.multiply(grad, 1 - BETA_1, out=move)
-            mean += move
-            square *= BETA_2
-            np.multiply(grad, grad, out=move)
-            move *= 1 - BETA_2
-            square += move
-            np.sqrt(square, out=root)
-            root *= 1 / np.sqrt(1 - BETA_2**step)
-            root += EPSILON
-            np.divide(mean, root, out=move)
-            move *= lr
-            move *= 1 / (1 - BETA_1**step)
-            flat -= move
+            _adam(flat, grad, mean, square, lr, step, move, root)
     return [[layer[r] for layer in (W1, b1, W2, b2)] for r in range(R)]
+
+
+def _adam(flat, grad, mean, square, lr, step, move, root):
+    """Take a step; `move` and `root` are scratch memory."""
+    mean *= BETA_1
+    np.multiply(grad, 1 - BETA_1, out=move)
+    mean += move
+    square *= BETA_2
+    np.multiply(grad, grad, out=move)
+    move *= 1 - BETA_2
+    square += move
+    np.sqrt(square, out=root)
+    root *= 1 / np.sqrt(1 - BETA_2**step)
+    root += EPSILON
+    np.divide(mean, root, out=move)
+    move *= lr
+    move *= 1 / (1 - BETA_1**step)
+    flat -= move
 
 
 def _views(flat, ends, n_replicas, shapes):

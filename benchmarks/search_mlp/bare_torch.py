@@ -48,11 +48,8 @@ def _train_slab(search: Search, members: list[tuple[int, int]]) -> list[list[np.
     gW1, gb1, gW2, gb2 = _views(grad, R, shapes, counts)
     for view, value in zip((W1, b1, W2, b2), first, strict=True):
         view.copy_(torch.from_numpy(value).expand_as(view))
-    # Where the candidates of each fold begin.
-    folds = sorted({fold for fold, _ in members})
-    parts = [[i for i, (fold, _) in enumerate(members) if fold == one] for one in folds]
-    parts = [slice(part[0], part[-1] + 1) for part in parts]
-    rows = [search.folds[fold][0] for fold in folds]
+    parts = _parts(members)
+    rows = [search.folds[fold][0] for fold in parts]
     n = len(rows[0])
     X, y = torch.from_numpy(search.X), torch.from_numpy(search.y)
     Z, D = torch.empty(R, h, BATCH_SIZE), torch.empty(R, h, BATCH_SIZE)
@@ -66,12 +63,12 @@ def _train_slab(search: Search, members: list[tuple[int, int]]) -> list[list[np.
             m = end - begin
             z = Z.view(-1)[: R * h * m].view(R, h, m)
             delta = D.view(-1)[: R * h * m].view(R, h, m)
-            for block, s in zip(blocks, parts, strict=True):
+            for block, s in zip(blocks, parts.values(), strict=True):
                 torch.mm(W1[s].view(-1, d), block[begin:end].t(), out=z[s].view(-1, m))
             torch.relu_(z.add_(b1[:, :, None]))
             raw = torch.baddbmm(b2[:, :, None], W2, z)
             Q = torch.sigmoid_(raw) if k == 1 else torch.softmax(raw, 1)
-            for target, s in zip(targets, parts, strict=True):
+            for target, s in zip(targets, parts.values(), strict=True):
                 Q[s].sub_(target[:, begin:end])
             Q.mul_(1 / m)
             torch.bmm(Q, z.transpose(1, 2), out=gW2)
@@ -79,13 +76,20 @@ def _train_slab(search: Search, members: list[tuple[int, int]]) -> list[list[np.
             torch.bmm(W2.transpose(1, 2), Q, out=delta)
             torch.ops.aten.threshold_backward.grad_input(delta, z, 0, grad_input=delta)
             torch.sum(delta, 2, out=gb1)
-            for block, s in zip(blocks, parts, strict=True):
+            for block, s in zip(blocks, parts.values(), strict=True):
                 torch.mm(delta[s].view(-1, m), block[begin:end], out=gW1[s].view(-1, d))
             step += 1
             for p, g, first_moment, second_moment, rate, decay in pieces:
                 _adam(p, g, first_moment, second_moment, scratch, rate, decay / m, step)
     weights = [W1.numpy(), b1.numpy(), W2.numpy(), b2.numpy()]
     return [[layer[r] for layer in weights] for r in range(R)]
+
+
+def _parts(members: list[tuple[int, int]]) -> dict[int, slice]:
+    """Return which of the replicas, which come fold by fold, are of each fold."""
+    folds = [fold for fold, _ in members]
+    starts = {fold: folds.index(fold) for fold in folds}
+    return {fold: slice(start, start + folds.count(fold)) for fold, start in starts.items()}
 
 
 def _adam(p, g, mean, square, move, lr, decay, step):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mlfund.advisor._words import percent
 from mlfund.advisor.advice import LeaderboardRow, Recommendation
 from mlfund.advisor.candidates import CANDIDATES
 from mlfund.advisor.choice import INTERPRETABLE_FAMILIES, Choice, cost_key, within
@@ -332,15 +333,6 @@ def _start(text: str) -> str:
 def number(value: float | None) -> str:
     """Return a score with three significant digits."""
     return "unknown" if value is None else f"{value:.3g}"
-
-
-def percent(probability: float) -> str:
-    """Return a probability in percent, never as certainty."""
-    if probability > 0.999:
-        return "over 99.9 %"
-    if probability < 0.001:
-        return "under 0.1 %"
-    return f"{100 * probability:.3g} %"
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +15,18 @@ from mlfund.augmentation._images import box_mask, check_images
 
 
 @dataclass(frozen=True)
-class Mixup(Augmentation):
+class _OfPairs(Augmentation, ABC):
+    """Rows made of two, the share of each drawn from Beta(alpha, alpha)."""
+
+    softens: ClassVar[bool] = True
+    alpha: float
+
+    def __post_init__(self) -> None:
+        check_positive("alpha", self.alpha)
+
+
+@dataclass(frozen=True)
+class Mixup(_OfPairs):
     """Mixes each row, features and target, with another one of its batch.
 
     The share of the row itself is drawn from Beta(alpha, alpha) for each row. A pair
@@ -34,11 +46,7 @@ class Mixup(Augmentation):
     """
 
     name: ClassVar[str] = "mixup"
-    softens: ClassVar[bool] = True
     alpha: float = 0.2
-
-    def __post_init__(self) -> None:
-        check_positive("alpha", self.alpha)
 
     def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
         """Return mixed rows; see `Augmentation.apply`."""
@@ -51,7 +59,7 @@ class Mixup(Augmentation):
 
 
 @dataclass(frozen=True)
-class CutMix(Augmentation):
+class CutMix(_OfPairs):
     """Replaces a box of each image by the same box of another image of its batch.
 
     The share of the image that stays is drawn from Beta(alpha, alpha); the target is mixed
@@ -70,11 +78,7 @@ class CutMix(Augmentation):
 
     name: ClassVar[str] = "cutmix"
     of_images: ClassVar[bool] = True
-    softens: ClassVar[bool] = True
     alpha: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_positive("alpha", self.alpha)
 
     def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
         """Return images with boxes of others; see `Augmentation.apply`."""

@@ -10,6 +10,13 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 
+def linear_scores(estimator, X):
+    """Return X w + b of a fitted linear estimator, one column an output that it has."""
+    check_is_fitted(estimator)
+    X = validate_data(estimator, X, accept_sparse="csr", reset=False)
+    return safe_sparse_dot(X, estimator.coef_.T, dense_output=True) + estimator.intercept_
+
+
 class LinearClassifierMixin(ClassifierMixin):
     """Decision function, classes and probabilities of a linear classifier.
 
@@ -29,9 +36,7 @@ class LinearClassifierMixin(ClassifierMixin):
         scores : ndarray of shape (n,) or (n, k)
             For two classes one column: above 0 means `classes_[1]`.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
-        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        scores = linear_scores(self, X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X):

@@ -6,13 +6,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from mlfund._solvers.regression import Options, RegressionFit, solve_regression
 from mlfund._version_stamp import VersionStamped
 from mlfund.estimators._linear_arguments import SGD
 from mlfund.estimators._linear_callbacks import IterationReport
+from mlfund.estimators._linear_prediction import linear_scores
 from mlfund.estimators._linear_regressor_arguments import (
     algorithm_of,
     check_arguments,
@@ -289,9 +289,7 @@ class LinearRegressor(
         y : ndarray of shape (n,) or (n, k)
             X w + b, and its exponential for the loss "poisson".
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
-        raw = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        raw = linear_scores(self, X)
         return np.exp(raw) if self._name() == "poisson" else raw
 
     def score(self, X, y, sample_weight=None):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from mlfund.advisor import rules
+from mlfund.advisor._words import percent
 from mlfund.advisor.benchmark import Measured
 from mlfund.advisor.candidates import get_candidate
 from mlfund.advisor.choice import Limits, choose
@@ -237,7 +238,7 @@ def test_every_rule_is_listed_once_and_recommend_uses_them():
     [(1.0, "over 99.9 %"), (0.0, "under 0.1 %"), (0.5, "50 %"), (0.987, "98.7 %")],
 )
 def test_no_probability_is_certainty(probability, text):
-    assert rules.percent(probability) == text
+    assert percent(probability) == text
 
 
 @pytest.mark.parametrize(
