@@ -43,6 +43,8 @@ _TRUSTED = {
     "mlfund.model_selection.search.BatchedRandomizedSearchCV": "ObjectNode",
     "mlfund.model_selection.halving.BatchedHalvingGridSearchCV": "ObjectNode",
     "mlfund.model_selection.halving.BatchedHalvingRandomSearchCV": "ObjectNode",
+    # It looks its name up among the distributions of scipy, and gives that numbers.
+    "mlfund.model_selection._distributions.SavedDistribution": "ObjectNode",
     "sklearn.metrics._scorer._PassthroughScorer": "ObjectNode",
     "sklearn.metrics._scorer._Scorer": "ObjectNode",
     # A module of the user's own: a class or function, which skops refuses to hand over unless

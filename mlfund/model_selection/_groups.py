@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,6 @@ from typing import Any
 
 from sklearn.utils.validation import _num_samples
 
-from mlfund._check import stacklevel_outside
 from mlfund.model_selection._contract import Family, TrainedModels
 from mlfund.model_selection._families import UnstackableError, family_of, outside_reason
 from mlfund.model_selection._near_ties import NearTies
@@ -29,6 +28,7 @@ from mlfund.model_selection._search_task import (
     SearchTask,
     failed_result,
 )
+from mlfund.model_selection._warnings_once import WarningsOnce
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def train_stacks(
                 yield from (Refused(member.number, rows.numbers, reason) for member in shelf)
             else:
                 yield from training.train_on(rows, shelf)
+    training.said.tell()
 
 
 def _refusal(task: SearchTask, estimator: Any, prefix: Prefix) -> str | None:
@@ -129,6 +130,7 @@ class _Training:
     memory_limit: int | None
     report: Callable[[int, int], None]
     best: dict[str | None, float] = field(default_factory=dict)
+    said: WarningsOnce = field(default_factory=WarningsOnce)
 
     def train_on(
         self, rows: PreparedRows, shelf: Iterable[Stackable]
@@ -165,7 +167,9 @@ class _Training:
             undecided=None if ties is None else ties.undecided,
         ):
             again = (group[models.candidates[0]].number, models.split) in before
-            evaluated = _score(models, rows, group, self.task, seconds_before, again=again)
+            if not again:
+                self.said.take(models.warnings)
+            evaluated = _score(models, rows, group, self.task, 0.0 if again else seconds_before)
             for one in evaluated:
                 key = one.candidate, one.split
                 if again:
@@ -174,7 +178,7 @@ class _Training:
                 before[key] = one.result
                 if ties is not None:
                     ties.note(position[one.candidate], one.split, one.result["test_scores"])
-            yield evaluated
+            yield [dataclasses.replace(one, again=again) for one in evaluated]
         if ties is not None:
             self.best |= ties.best()
 
@@ -193,14 +197,9 @@ def _score(
     group: Sequence[Stackable],
     task: SearchTask,
     seconds_before: float,
-    *,
-    again: bool,
 ) -> list[Evaluated]:
     """Score the models of one split; the time of their training is shared equally."""
     members = [group[position] for position in models.candidates]
-    # What is trained on has been warned of.
-    for message in () if again else models.warnings:
-        warnings.warn(message.message, message.category, stacklevel=stacklevel_outside())
     scored: list[Result | None] = [None] * len(members)
     if len(models.failures) < len(members):
         scored = score_models(
@@ -215,7 +214,7 @@ def _score(
             error_score=task.error_score,
         )
     shared = {
-        "fit_time": (0.0 if again else seconds_before) + models.seconds / len(members),
+        "fit_time": seconds_before + models.seconds / len(members),
         "n_test_samples": _num_samples(task.splits[models.split][1]),
         "batched": True,
         "reason": None,
@@ -229,5 +228,5 @@ def _score(
             if task.return_estimator:
                 final = models.estimator(position)
                 result["estimator"] = rows.fitted(member.estimator, models.split, final)
-        evaluated.append(Evaluated(member.number, models.split, result | shared, again))
+        evaluated.append(Evaluated(member.number, models.split, result | shared))
     return evaluated

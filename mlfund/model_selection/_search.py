@@ -18,8 +18,12 @@ from sklearn.utils.validation import _check_method_params
 
 from mlfund._version_stamp import VersionStamped
 from mlfund.model_selection._checkpoints import check_resumable
+from mlfund.model_selection._distributions import restored, saved
 from mlfund.model_selection._plot import PlottedSearch
 from mlfund.model_selection._search_run import SearchRun
+
+# The parameter of random searches that may hold distributions of scipy.
+_DISTRIBUTIONS = "param_distributions"
 
 
 class BaseBatchedSearch(VersionStamped, PlottedSearch, BaseSearchCV):
@@ -40,6 +44,17 @@ class BaseBatchedSearch(VersionStamped, PlottedSearch, BaseSearchCV):
         tags.target_tags.multi_output = targets.multi_output
         tags.target_tags.single_output = targets.single_output
         return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if _DISTRIBUTIONS in state:
+            state[_DISTRIBUTIONS] = saved(state[_DISTRIBUTIONS])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if _DISTRIBUTIONS in state:
+            state = state | {_DISTRIBUTIONS: restored(state[_DISTRIBUTIONS])}
+        super().__setstate__(state)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> BaseBatchedSearch:

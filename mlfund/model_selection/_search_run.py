@@ -70,9 +70,10 @@ class SearchRun:
         task = self._task(cv or self.search._checked_cv_orig)
         n_fits = len(candidates) * len(task.splits)
         if self.search.verbose > 0:
-            print(  # noqa: T201 (what scikit-learn's searches print)
+            # what scikit-learn's searches print
+            sys.stdout.write(
                 f"Fitting {len(task.splits)} folds for each of {len(candidates)} candidates, "
-                f"totalling {n_fits} fits"
+                f"totalling {n_fits} fits\n"
             )
         contexts = callback_ctx and [
             callback_ctx.subcontext(task_name="candidate-split-evaluation", task_id=number)
@@ -156,7 +157,7 @@ class SearchRun:
         for reason, n_candidates in self._reasons_of(out).items():
             noun = "candidate" if n_candidates == 1 else "candidates"
             # where its progress is told, too
-            sys.stdout.write(f"Fitted one by one, {n_candidates} {noun}: {reason}.\n")
+            sys.stdout.write(f"Fitted one by one, {n_candidates} {noun}: {reason.rstrip('.')}.\n")
 
     def forget_checkpoints(self) -> None:
         """Remove what was kept for the case that the search is interrupted."""

@@ -215,7 +215,7 @@ def _routed(estimator: Any, cv: Any, scorer: Any, groups: Any, params: Mapping[s
 
 def _tell_reasons(results: Sequence[Result]) -> None:
     for reason in dict.fromkeys(result["reason"] for result in results if result["reason"]):
-        sys.stdout.write(f"Fitted fold by fold: {reason}.\n")
+        sys.stdout.write(f"Fitted fold by fold: {reason.rstrip('.')}.\n")
 
 
 def _times_and_models(task: SearchTask, results: Sequence[Result]) -> dict[str, Any]:

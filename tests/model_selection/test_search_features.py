@@ -1,6 +1,8 @@
 """What scikit-learn's searches do beside searching, on stacks."""
 
+import copy
 import pickle
+import warnings
 from typing import ClassVar
 
 import joblib
@@ -8,7 +10,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn.linear_model
-from sklearn.base import BaseEstimator, TransformerMixin
+from scipy.stats import loguniform, randint, uniform
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GridSearchCV,
@@ -26,7 +30,8 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 import mlfund
-from mlfund import BatchedGridSearchCV, LogisticRegression
+from mlfund import BatchedGridSearchCV, BatchedRandomizedSearchCV, LogisticRegression
+from mlfund.model_selection._distributions import SavedDistribution
 from tests.model_selection.test_search import assert_same_table
 
 RNG = np.random.default_rng(0)
@@ -219,6 +224,40 @@ def test_searches_are_saved_and_loaded(scoring, tmp_path):
 
     same_predictions(loaded, search)
     assert loaded.score(X, Y) == search.score(X, Y)
+
+
+def test_random_searches_keep_their_distributions(tmp_path):
+    distributions = {
+        "logisticregression__C": loguniform(0.1, 10),
+        "logisticregression__max_iter": randint(500, 600),
+        "logisticregression__fit_intercept": [True, False],
+    }
+    for given in (distributions, [distributions, {"logisticregression__C": uniform(scale=2)}]):
+        search = BatchedRandomizedSearchCV(MODEL, given, n_iter=4, random_state=0).fit(X, Y)
+        mlfund.save(search, tmp_path / "search.mlfund")
+        for loaded in (
+            mlfund.load(tmp_path / "search.mlfund"),
+            pickle.loads(pickle.dumps(search)),
+            copy.deepcopy(search),
+        ):
+            same_predictions(loaded, search)
+            assert clone(loaded).fit(X, Y).cv_results_["params"] == search.cv_results_["params"]
+
+
+def test_a_saved_distribution_is_one_of_scipy():
+    with pytest.raises(ValueError, match=r"no distribution 'rankdata'"):
+        SavedDistribution("rankdata", (), {}).frozen()
+
+
+def test_a_warning_of_many_fits_is_said_once():
+    model = LogisticRegression(max_iter=2, tol=1e-8)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        BatchedGridSearchCV(model, {"C": [1.0, 10.0, 100.0]}, cv=4, refit=False).fit(X, Y)
+    (said,) = caught
+    assert said.category is ConvergenceWarning
+    assert "failed to converge after 2 iteration(s)" in str(said.message)
+    assert str(said.message).endswith("(12 fits of this search say so; this is the first.)")
 
 
 class Grabber(TransformerMixin, BaseEstimator):
