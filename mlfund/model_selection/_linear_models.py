@@ -75,7 +75,18 @@ class Stack:
 
 
 @dataclass(kw_only=True)
-class LinearClassifiers(StackedClassifiers):
+class _Linear:
+    """What both kinds of trained linear models share."""
+
+    estimators: Sequence[Any] = field(repr=False)
+    stack: Stack = field(repr=False)
+
+    def _raw(self, X: Any, models: slice) -> NDArray:
+        return self.stack.raw(X, models)
+
+
+@dataclass(kw_only=True)
+class LinearClassifiers(_Linear, StackedClassifiers):
     """Logistic regressions of one split.
 
     Attributes
@@ -89,13 +100,8 @@ class LinearClassifiers(StackedClassifiers):
         Weights of the rows that they were trained on, zero for others.
     """
 
-    estimators: Sequence[Any] = field(repr=False)
     objectives: Sequence[Objective] = field(repr=False)
-    stack: Stack = field(repr=False)
     weights: NDArray = field(repr=False)
-
-    def _raw(self, X: Any, models: slice) -> NDArray:
-        return self.stack.raw(X, models)
 
     def estimator(self, position: int) -> Any:
         """Return one model as a fitted LogisticRegression.
@@ -134,7 +140,7 @@ class LinearClassifiers(StackedClassifiers):
 
 
 @dataclass(kw_only=True)
-class LinearValues(StackedRegressors):
+class LinearValues(_Linear, StackedRegressors):
     """Linear regressions of one split.
 
     Attributes
@@ -148,13 +154,8 @@ class LinearValues(StackedRegressors):
         Whether predictions are exponentials of raw scores.
     """
 
-    estimators: Sequence[Any] = field(repr=False)
-    stack: Stack = field(repr=False)
     curves: Sequence[list[float]] = field(repr=False)
     exponential: bool = False
-
-    def _raw(self, X: Any, models: slice) -> NDArray:
-        return self.stack.raw(X, models)
 
     def predict(self, raw: NDArray) -> NDArray:
         """Return the predictions, (m, r), or (m, r, k) of several targets."""

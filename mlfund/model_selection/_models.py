@@ -7,8 +7,9 @@ here.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,17 @@ from mlfund.model_selection._contract import SearchRows
 ALL = slice(None)
 
 
-class _GatheredRows:
-    """Raw scores of some rows; the rows gathered last are kept, for the next few models."""
+@dataclass
+class _StackedModels(ABC):
+    """Models of one split; the rows gathered last are kept, for the next few of them."""
 
-    rows: SearchRows
+    rows: SearchRows = field(repr=False)
+    split: int
+    candidates: Sequence[int]
+    _: KW_ONLY
+    seconds: float = 0.0
+    failures: Mapping[int, Exception] = field(default_factory=dict)
+    warnings: Sequence[Any] = ()
 
     def raw(self, rows: NDArray[np.intp], models: slice = ALL) -> NDArray[Any]:
         """Return raw scores (before the link), (m', r, k), of rows of X for some models."""
@@ -36,17 +44,17 @@ class _GatheredRows:
             self._held = held = (rows, _safe_indexing(self.rows.X, rows))
         return self._raw(held[1], models)
 
+    @abstractmethod
     def _raw(self, X: Any, models: slice) -> NDArray[Any]:
         """Return raw scores of the given rows, (m', r, k)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def estimator(self, position: int) -> Any:
         """Return one model as a fitted estimator."""
-        raise NotImplementedError
 
 
 @dataclass
-class StackedClassifiers(_GatheredRows):
+class StackedClassifiers(_StackedModels):
     """Classifiers of one split.
 
     Subclasses write `_raw(X, models)` and `estimator(position)`; `predict_proba` too where
@@ -75,14 +83,9 @@ class StackedClassifiers(_GatheredRows):
         another one.
     """
 
-    rows: SearchRows = field(repr=False)
-    split: int
-    candidates: Sequence[int]
     classes: NDArray[Any]
     multilabel: bool = False
-    seconds: float = 0.0
-    failures: Mapping[int, Exception] = field(default_factory=dict)
-    warnings: Sequence[Any] = ()
+    _: KW_ONLY
     default_metric: Any = field(default=accuracy_score, repr=False)
 
     def codes(self, raw: NDArray[Any]) -> NDArray[np.intp]:
@@ -100,7 +103,7 @@ class StackedClassifiers(_GatheredRows):
 
 
 @dataclass
-class StackedRegressors(_GatheredRows):
+class StackedRegressors(_StackedModels):
     """Regressors of one split.
 
     Subclasses write `_raw(X, models)` and `estimator(position)`; `predict` too where
@@ -114,13 +117,8 @@ class StackedRegressors(_GatheredRows):
         Whether y had one dimension.
     """
 
-    rows: SearchRows = field(repr=False)
-    split: int
-    candidates: Sequence[int]
     flat: bool = True
-    seconds: float = 0.0
-    failures: Mapping[int, Exception] = field(default_factory=dict)
-    warnings: Sequence[Any] = ()
+    _: KW_ONLY
     default_metric: Any = field(default=r2_score, repr=False)
     classes: None = None
 
