@@ -85,6 +85,10 @@ class BatchedGridSearchCV(BaseBatchedSearch, GridSearchCV):
     Callbacks that are set on the search (`set_callbacks`) hear of every candidate and split;
     in stacks they are not handed on to the candidates, whose trainings are not separate.
 
+    Where `tol` leaves open which of the best logistic regressions in stacks is the best, these
+    are trained on in float64 until it is known, at most eight of a stack: `best_index_` is
+    that of the optima, and the table has the scores of where they end.
+
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer

@@ -148,6 +148,27 @@ def test_a_wrong_order_is_set_right(monkeypatch, scoring, middle):
     assert best(model) != best(exact)
 
 
+def test_near_ties_with_an_l1_part_and_of_several_classes():
+    labels = np.digitize(X[:, 0], [12, 15])
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(solver="saga", tol=1e-2, max_iter=10_000)
+    )
+    grid = {
+        "logisticregression__C": 0.3 * 1.01 ** np.arange(-2, 2),
+        "logisticregression__l1_ratio": [0.0, 0.5],
+    }
+    exact = clone(model).set_params(logisticregression__tol=1e-9)
+    for y in (Y, labels):
+        ours, theirs = (
+            BatchedGridSearchCV(one, grid, cv=3, scoring="neg_log_loss", refit=False).fit(
+                X[:, 1:6], y
+            )
+            for one in (model, exact)
+        )
+        assert ours.best_params_ == theirs.best_params_
+        np.testing.assert_allclose(ours.best_score_, theirs.best_score_, rtol=0, atol=1e-7)
+
+
 def test_of_genuine_ties_the_first_is_best():
     model = make_pipeline(StandardScaler(), LogisticRegression())
     found = search(model, {"logisticregression__C": [1.0, 1.0, 1.0000001, 1.0]})
