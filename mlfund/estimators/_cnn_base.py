@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +16,7 @@ from torch import nn
 from mlfund._check import DataError, seed_from
 from mlfund.augmentation import Augmentation, get_augmentation
 from mlfund.estimators import _cnn_backbone as pretrained
+from mlfund.estimators import _cnn_presets as presets
 from mlfund.estimators import _neural_own_probe as probe
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._cnn_plots import ImagePlots
@@ -26,6 +27,7 @@ from mlfund.nets.architectures import layers_for
 from mlfund.nets.convnet import ConvNet, ReadPixels
 from mlfund.nets.layer_summary import NetSummary, summarise
 from mlfund.nets.layers import Dense, Layer
+from mlfund.nets.views import VIEWS, AveragedViews
 from mlfund.preprocessing import ImageScaler
 from mlfund.preprocessing._image_rows import ImageForm, flattened, is_flattened
 
@@ -40,10 +42,16 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "normalization": [StrOptions({"batch", "layer", "group", "instance"})],
     "initializer": [str, Initializer, callable, None],
     "augmentation": [str, Augmentation, list, tuple, None],
+    "preset": [str],
+    "test_time_augmentation": [StrOptions({presets.AUTO, *VIEWS}), None],
     # Whoever gives an encoder is told what to give.
     "backbone": "no_validation",
     "strategy": [StrOptions(set(pretrained.STRATEGIES)), None],
     **spec.CONSTRAINTS,
+    **{
+        name: [*spec.CONSTRAINTS[name], StrOptions({presets.AUTO})]
+        for name in ("learning_rate_init", "max_iter")
+    },
 }
 
 
@@ -51,6 +59,7 @@ class BaseCNN(ImagePlots, BuiltModule):
     """A convolutional net behind scikit-learn's interface; see the subclasses."""
 
     image_size_: tuple[int, int, int]
+    settings_: dict[str, Any]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
     expected_failed_checks: ClassVar[dict[str, str]] = dict.fromkeys(
@@ -110,6 +119,16 @@ class BaseCNN(ImagePlots, BuiltModule):
             return X, spec.compute_dtype(self.precision, np.dtype(np.float32))
         return super()._as_input(X)
 
+    def _fit(self, X: Any, *args: Any, **options: Any) -> Self:
+        with presets.in_training(self, X):
+            return super()._fit(X, *args, **options)
+
+    def _predictor(self) -> nn.Module:
+        views = self.test_time_augmentation
+        if presets.is_auto(views):
+            views = self.settings_["test_time_augmentation"]
+        return self.module_ if views is None else AveragedViews(self.module_, VIEWS[views])
+
     def _check_parameters(self) -> None:
         super()._check_parameters()
         pretrained.check_parameters(self)
@@ -120,15 +139,17 @@ class BaseCNN(ImagePlots, BuiltModule):
 
     def _augmentations(self) -> list[Augmentation]:
         """Return reading, then what changes images, then what all networks have."""
-        listed = self._all_augmentations()
+        listed = self._all_augmentations(self.image_size_)
         # Nothing else reads bytes; where nothing changes images, the module does.
         changed = any(one.changes_X for one in listed)
         return [self._pixels, *listed] if changed else listed
 
-    def _all_augmentations(self) -> list[Augmentation]:
-        """Return what changes images, then what all networks have."""
+    def _all_augmentations(self, size: tuple[int, int, int]) -> list[Augmentation]:
+        """Return what changes images of such a size, then what all networks have."""
         given = self.augmentation
-        if given is None:
+        if presets.is_auto(given):
+            given = presets.PRESETS[self.preset].augmentation(size)
+        elif given is None:
             given = []
         elif isinstance(given, str | Augmentation):
             given = [given]
@@ -226,14 +247,15 @@ class BaseCNN(ImagePlots, BuiltModule):
         Returns
         -------
         summary : NetSummary
-            Printed, a table; `rows` holds its numbers.
+            Printed, a table, and what `preset` stood for; `rows` holds its numbers.
 
         """
         check_is_fitted(self)
         height, width, channels = self.image_size_
         shape = (channels, height, width)
         layers = [*self._recipe.options["layers"], Dense(self._recipe.options["n_outputs"])]
-        return NetSummary(shape, tuple(summarise(layers, shape)))
+        note = presets.described(self.preset, self.settings_)
+        return NetSummary(shape, tuple(summarise(layers, shape)), note)
 
     def _forget(self) -> None:
         super()._forget()

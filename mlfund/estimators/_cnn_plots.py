@@ -11,6 +11,7 @@ from torch import nn
 
 from mlfund._check import require
 from mlfund.estimators import _cnn_maps as maps
+from mlfund.estimators import _cnn_presets as presets
 from mlfund.estimators import _image_pictures as pictures
 from mlfund.estimators import augmentation_plot
 from mlfund.nets.convnet import ReadPixels
@@ -289,7 +290,8 @@ class ImagePlots:
             rows, pixels = self._rows_to_see(X), self.module_.pixels
         else:
             rows, pixels = self._rows_before_fit(X)
-        entries = self._all_augmentations()
+        with presets.resolved(self, len(rows)):
+            entries = self._all_augmentations(pixels.size)
         return augmentation_plot.draw(rows, pixels, entries, n_images, n_draws, random_state, ax)
 
     def _rows_before_fit(self, X: Any) -> tuple[np.ndarray, ReadPixels]:

@@ -55,10 +55,16 @@ class BuiltModule(BaseNeural):
         self._recipe = module.recipe
         self._pass_costs = (module.flop_per_row / 3, module.rows_at_once)
 
+    def _predictor(self) -> nn.Module:
+        """Return what predictions come from."""
+        return self.module_
+
     def _raw(self, X: Any) -> np.ndarray:
         """Return raw scores, shape (n, k), computed where `module_` is."""
         check_is_fitted(self)
-        net = RawScores(self.module_, output=self._recipe.output, kind=self._recipe.kind).eval()
+        net = RawScores(
+            self._predictor(), output=self._recipe.output, kind=self._recipe.kind
+        ).eval()
         return self._in_blocks(net, self._checked_rows(X))
 
     def _in_blocks(self, net: Callable[[torch.Tensor], torch.Tensor], X: Any) -> np.ndarray:

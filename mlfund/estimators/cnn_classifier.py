@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
+from sklearn.utils._param_validation import StrOptions
 
 from mlfund.backbones import Backbone
 from mlfund.estimators import _cnn_base as cnn
@@ -29,11 +30,14 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
 
     Parameters
     ----------
-    architecture : str or list of Layer, default="simple"
-        A name of `mlfund.nets.architectures`: "lenet", "simple" (three blocks of convolution,
-        normalisation, activation and pooling), "resnet20", "resnet32", "resnet56",
-        "resnet9", "fast" or "wide"; or layers of `mlfund.nets.layers`, without the last one,
-        which is made for the targets.
+    architecture : str or list of Layer, default="auto"
+        A name of `mlfund.nets.architectures`: "lenet", "small", "simple" (three blocks of
+        convolution, pooling, normalisation and activation), "deep", "resnet20", "resnet32",
+        "resnet56", "resnet9", "fast" or "wide"; or layers of `mlfund.nets.layers`, without the
+        last one, which is made for the targets.
+    preset : {"fast", "default", "accurate", "best"}, default="default"
+        What parameters that are "auto" stand for, see `mlfund.estimators._cnn_presets`; a
+        parameter that is given is as given. `settings_` says what was chosen.
     channels : {"last", "first"}, default="last"
         Which end of an image's shape counts the channels; it is never guessed.
     image_shape : (int, int), (int, int, int), "row" or None, default=None
@@ -46,10 +50,14 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
     initializer : str, Initializer, callable or None, default=None
         Of the weights of convolutions and dense layers, a name of
         `mlfund.initializers.INITIALIZERS` for instance; None is torch's.
-    augmentation : str, Augmentation, list of these or None, default=None
+    augmentation : str, Augmentation, list of these or None, default="auto"
         Names or entries of `mlfund.augmentation.AUGMENTATIONS`, such as "flip", "shift",
         "cutout" or ``RandomShift(4)``: random changes of the images of each batch, in this
         order; never in `predict`.
+    test_time_augmentation : {"auto", "flip", "shift", "flip_shift"} or None, default="auto"
+        Views of each image over whose raw scores predictions average: the image and its mirror
+        image ("flip"), the image and two moves by a pixel along the diagonal ("shift"), or
+        both. None looks at the image alone, and so does validation while it trains.
     backbone : Backbone or None, default=None
         What `export_backbone` of a `ContrastiveEncoder`, `MaskedAutoencoder` or `Autoencoder`
         returns: its layers take the place of `architecture`, the training starts from its
@@ -66,13 +74,14 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
         Strength of the penalty of weights, divided by the weight sum of the batch; L2, or as
         `l1_ratio` says.
     batch_size : int, "auto" or "fit_device", default="auto"
-        Rows of a mini-batch; "auto" is ``min(200, n)``, "fit_device" the largest power of
+        Rows of a mini-batch; "auto" is as `preset` says, "fit_device" the largest power of
         two whose step was measured to suit the memory of the device, or on the CPU its
         caches (`lr_scaling` lets the learning rate follow).
-    learning_rate_init : float, default=0.005
+    learning_rate_init : float or "auto", default="auto"
         Learning rate that `schedule` multiplies.
-    max_iter : int, default=10
-        Epochs, unless the training stops before: the length of `schedule`.
+    max_iter : int or "auto", default="auto"
+        Epochs, unless the training stops before: the length of `schedule`. "auto" takes more of
+        them on few images.
     shuffle : bool, default=True
         Whether each epoch draws a new order of the rows.
     random_state : int, RandomState instance or None, default=None
@@ -110,12 +119,12 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
         Largest norm of the gradient of all weights together; a longer one is scaled to it.
     clip_value : float or None, default=None
         Largest absolute value of a component of the gradient, clipped before `clip_norm`.
-    averaging : {"ema", "swa"}, Averaging or None, default=None
+    averaging : {"auto", "ema", "swa"}, Averaging or None, default="auto"
         Average of the weights along the training, validated and kept in their place: an
         exponential moving average, or stochastic weight averaging over the last epochs.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied with `sample_weight`.
-    label_smoothing : float or None, default=None
+    label_smoothing : float, "auto" or None, default="auto"
         Share of each row's target spread evenly over the classes, in [0, 1).
     mixup : float or None, default=None
         Each row is mixed with another of its batch, features and targets alike, by a share
@@ -142,7 +151,7 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
     device : {"cpu", "cuda", "cuda:N", "mps", "auto"} or None, default=None
         Where to train; None is the CPU. `predict` runs where `module_` is: there after
         `fit`, on the CPU after loading.
-    precision : {"input", "float64", "float32", "bf16", "mixed", "auto"} or None, default=None
+    precision : {"input", "float64", "float32", "bf16", "mixed", "auto"} or None, default="auto"
         None and "input" compute in the dtype of X, in float32 for integers. "bf16"
         multiplies in bfloat16 over float32 weights, "mixed" does where the device has the
         units for it, "auto" where that also pays; both fall back to float32.
@@ -166,6 +175,8 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
         Class labels.
     module_ : torch.nn.Module
         The trained module, in evaluation mode; an ordinary one, the estimator's own.
+    settings_ : dict
+        What the parameters that were "auto" stood for, by name.
     image_size_ : tuple of (int, int, int)
         Height, width and channels of an image.
     loss_ : float
@@ -229,25 +240,28 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **cnn.CONSTRAINTS,
         **spec.CLASSIFIER_CONSTRAINTS,
+        "label_smoothing": [*spec.CLASSIFIER_CONSTRAINTS["label_smoothing"], StrOptions({"auto"})],
     }
 
     def __init__(
         self,
-        architecture: str | Sequence[Layer] = "simple",
+        architecture: str | Sequence[Layer] = "auto",
         *,
+        preset: str = "default",
         channels: str = "last",
         image_shape: str | Sequence[int] | None = None,
         activation: str = "relu",
         normalization: str = "batch",
         initializer: Any = None,
-        augmentation: Any = None,
+        augmentation: Any = "auto",
+        test_time_augmentation: str | None = "auto",
         backbone: Backbone | None = None,
         strategy: str | None = None,
         loss: Any = None,
         alpha: float = 0.0,
         batch_size: int | str = "auto",
-        learning_rate_init: float = 0.005,
-        max_iter: int = 10,
+        learning_rate_init: float | str = "auto",
+        max_iter: int | str = "auto",
         shuffle: bool = True,
         random_state: Any = None,
         tol: float = 1e-4,
@@ -263,9 +277,9 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
         accumulation_steps: int | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
-        averaging: Any = None,
+        averaging: Any = "auto",
         class_weight: Any = None,
-        label_smoothing: float | None = None,
+        label_smoothing: float | str | None = "auto",
         mixup: float | None = None,
         input_noise: float | None = None,
         l1_ratio: float | None = None,
@@ -274,19 +288,21 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
         validation_split: Any = None,
         scoring: Any = None,
         device: str | torch.device | None = None,
-        precision: str | None = None,
+        precision: str | None = "auto",
         callbacks: Sequence[Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int | str | None = None,
         track_norms: bool | None = None,
     ) -> None:
         self.architecture = architecture
+        self.preset = preset
         self.channels = channels
         self.image_shape = image_shape
         self.activation = activation
         self.normalization = normalization
         self.initializer = initializer
         self.augmentation = augmentation
+        self.test_time_augmentation = test_time_augmentation
         self.backbone = backbone
         self.strategy = strategy
         self.loss = loss

@@ -6,6 +6,8 @@ number of outputs. Names and what they hold:
 ========== ==========================================================================
 lenet      two 5x5 convolutions with pooling, two dense layers
 simple     three blocks of convolution, pooling, normalisation and activation
+small      the same with half as many filters
+deep       the same with a fourth convolution, a pooling after every other one
 resnet20   residual net for small images, 0.27 M parameters (resnet32, resnet56: deeper)
 resnet9    eight convolutions with two residual blocks, wide; fast to a good accuracy
 fast       three groups of two convolutions on whitened 2x2 patches, quick to learn
@@ -146,6 +148,15 @@ def _simple(*widths: int) -> Builder:
     return layers_of
 
 
+def _deep(shape: Shape, activation: str, normalization: str) -> list[Layer]:
+    """Return four convolutions, two of them pooled."""
+    layers: list[Layer] = []
+    for pooled, single in ((32, 48), (64, 128)):
+        block, shape = _pooled_block(pooled, shape, activation, normalization)
+        layers += block + _conv_block(single, activation, normalization)
+    return [*layers, GlobalPool("max")]
+
+
 def _resnet(depth: int, width: int = 1) -> Builder:
     """Return the builder of a residual net of 6 n + 2 layers for small images."""
 
@@ -192,7 +203,9 @@ def _fast(shape: Shape, activation: str, normalization: str) -> list[Layer]:
 
 ARCHITECTURES: dict[str, Builder] = {
     "lenet": _lenet,
+    "small": _simple(16, 32, 64),
     "simple": _simple(32, 64, 128),
+    "deep": _deep,
     "resnet20": _resnet(20),
     "resnet32": _resnet(32),
     "resnet56": _resnet(56),

@@ -46,10 +46,13 @@ class NetSummary:
     shape : (int, int, int)
         Channels, height and width of an image.
     rows : tuple of LayerRow
+    note : str
+        A line below the table, empty for none.
     """
 
     shape: Shape
     rows: tuple[LayerRow, ...]
+    note: str = ""
 
     @property
     def n_parameters(self) -> int:
@@ -62,8 +65,9 @@ class NetSummary:
         return sum(row.flop for row in self.rows)
 
     def __str__(self) -> str:
-        """Return the table."""
-        return as_text(self.rows, self.shape)
+        """Return the table, and the note below it."""
+        table = as_text(self.rows, self.shape)
+        return f"{table}\n{self.note}" if self.note else table
 
     __repr__ = __str__
 

@@ -109,7 +109,8 @@ def test_a_backbone_starts_the_nets(cls, fitted):
     assert backbone.image_size == (8, 8, 1)
     frozen = {"backbone": backbone, "strategy": "feature_extraction", "max_iter": 1}
     net = CNNClassifier(**frozen, random_state=0).fit(IMAGES, Y)
-    features = net.module_.features(torch.tensor(IMAGES.reshape(300, -1))).detach().numpy()
+    read = net.module_.pixels.images(torch.tensor(IMAGES.reshape(300, -1)))
+    features = net.module_.body(read).flatten(1).detach().numpy()
     expected = fitted[cls].module_.body(
         encoder.module_.images(torch.tensor(IMAGES.reshape(300, -1)))
     )

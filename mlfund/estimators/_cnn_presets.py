@@ -1,0 +1,162 @@
+"""Presets of the convolutional nets: an architecture and how it is trained, in one word.
+
+=========== ============================================================================
+fast        "small", 1 epoch
+default     "small", 2 epochs: a good first answer
+accurate    "simple", 8 epochs
+best        "deep", 20 epochs, an average of the weights
+=========== ============================================================================
+
+All of them train by AdamW along one cycle of the learning rate, in bfloat16 where that pays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.utils.validation import _num_samples
+
+from mlfund._check import check_choice
+from mlfund.augmentation import Augmentation, RandomShift
+
+AUTO = "auto"
+# Images whose shorter side is less are not moved: a pixel may be all there is to see.
+LEAST_SHIFTED_SIDE = 8
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What parameters that are "auto" stand for.
+
+    Attributes
+    ----------
+    architecture : str
+    shift : float
+        Most that training images are moved, as a share of their shorter side.
+    batch_size : int
+        At most the number of images.
+    learning_rate_init : float
+        The largest of the cycle.
+    max_iter, least_steps : int
+        Epochs; more of them on few images, until there are so many steps.
+    label_smoothing : float or None
+        Classifiers only.
+    averaging : str or None
+    test_time_augmentation : str or None
+    """
+
+    architecture: str
+    max_iter: int
+    least_steps: int = 300
+    shift: float = 0.0
+    batch_size: int = 128
+    learning_rate_init: float = 0.01
+    label_smoothing: float | None = None
+    averaging: str | None = None
+    test_time_augmentation: str | None = None
+
+    def settings(self, n_rows: int) -> dict[str, Any]:
+        """Return what "auto" stands for with so many images, by the name of the parameter."""
+        batch_size = min(self.batch_size, max(n_rows, 1))
+        steps = max(math.ceil(n_rows / batch_size), 1)
+        found = dataclasses.asdict(self)
+        least = found.pop("least_steps")
+        return {
+            **found,
+            "batch_size": batch_size,
+            "max_iter": max(self.max_iter, math.ceil(least / steps)),
+        }
+
+    def augmentation(self, image_size: tuple[int, int, int]) -> list[Augmentation]:
+        """Return what changes training images of so many pixels in height and width."""
+        side = min(image_size[:2])
+        pixels = round(self.shift * side)
+        return [RandomShift(pixels)] if pixels and side >= LEAST_SHIFTED_SIDE else []
+
+
+PRESETS: dict[str, Preset] = {
+    "fast": Preset("small", max_iter=1),
+    "default": Preset("small", max_iter=2),
+    "accurate": Preset("simple", max_iter=8, shift=1 / 14, test_time_augmentation="shift"),
+    "best": Preset(
+        "deep",
+        max_iter=20,
+        shift=1 / 14,
+        label_smoothing=0.05,
+        averaging="ema",
+        test_time_augmentation="shift",
+    ),
+}
+
+
+def chosen_by(estimator: Any, n_rows: int) -> dict[str, Any]:
+    """Return what the parameters that are "auto" stand for, by name.
+
+    Parameters
+    ----------
+    estimator : CNNClassifier or CNNRegressor
+        A `backbone` says itself what "auto" layers are.
+    n_rows : int
+        Images to train on.
+    """
+    preset = PRESETS[check_choice("preset", estimator.preset, PRESETS)]
+    settings = preset.settings(n_rows)
+    if estimator.backbone is not None:
+        del settings["architecture"]
+    return {
+        name: value
+        for name, value in settings.items()
+        if is_auto(getattr(estimator, name, None)) and name != "shift"
+    }
+
+
+def is_auto(value: Any) -> bool:
+    """Say whether a parameter is left to the preset."""
+    return isinstance(value, str) and value == AUTO
+
+
+@contextmanager
+def resolved(estimator: Any, n_rows: int) -> Iterator[dict[str, Any]]:
+    """Put what "auto" stands for into an estimator's parameters, and "auto" back afterwards.
+
+    Yields
+    ------
+    settings : dict
+        What was chosen, by the name of the parameter.
+    """
+    chosen = chosen_by(estimator, n_rows)
+    given = {name: getattr(estimator, name) for name in chosen}
+    vars(estimator).update(chosen)
+    try:
+        yield chosen
+    finally:
+        vars(estimator).update(given)
+
+
+@contextmanager
+def in_training(estimator: Any, X: Any) -> Iterator[None]:
+    """Do so while an estimator trains on X; keep what was chosen as `settings_`."""
+    try:
+        n_rows = _num_samples(X)
+    except TypeError:
+        # Validation says what is wrong with it.
+        n_rows = 0
+    with resolved(estimator, n_rows) as chosen:
+        if estimator.verbose:
+            sys.stdout.write(f"{described(estimator.preset, chosen)}\n")
+        yield
+        if is_auto(estimator.augmentation):
+            chosen["augmentation"] = PRESETS[estimator.preset].augmentation(estimator.image_size_)
+        estimator.settings_ = chosen
+
+
+def described(preset: str, settings: dict[str, Any]) -> str:
+    """Return a line that says what a preset stood for."""
+    chosen = ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
+    return f"preset={preset!r}: {chosen or 'every parameter was given'}"
