@@ -21,29 +21,38 @@ EXPORT int64_t stacked_tile(int64_t bytes, int64_t vectors) { return TILE_OF(byt
 
 #else
 
+/* sum (outer, vectors) of a (outer, count) times b (count, vectors), for a tile: a holds
+ * outer values `of_outer` apart, the next ones `of_count` further on.
+ */
+INLINE TARGET void NAME(tile_product)(const int outer, const int vectors, int64_t count,
+                                      const REAL *a, int64_t of_outer, int64_t of_count,
+                                      const REAL *b, VECTOR sum[8][MOST_VECTORS]) {
+#pragma GCC unroll 8
+    for (int o = 0; o < outer; o++) {
+#pragma GCC unroll 5
+        for (int v = 0; v < vectors; v++) sum[o][v] = (VECTOR){0};
+    }
+    for (int64_t i = 0; i < count; i++) {
+        VECTOR of_b[MOST_VECTORS];
+#pragma GCC unroll 5
+        for (int v = 0; v < vectors; v++) {
+            of_b[v] = *(const VECTOR *)(b + (i * vectors + v) * LANES);
+        }
+#pragma GCC unroll 8
+        for (int o = 0; o < outer; o++) {
+            VECTOR of_a = NAME(broadcast)(a[o * of_outer + i * of_count]);
+#pragma GCC unroll 5
+            for (int v = 0; v < vectors; v++) sum[o][v] += of_a * of_b[v];
+        }
+    }
+}
+
 /* z (rows, vectors) = a (rows, p) w (p, vectors) for a tile. */
 INLINE TARGET void NAME(stacked_margins)(const int rows, const int vectors, int64_t p,
                                          int64_t stride, const REAL *a, const REAL *w,
                                          REAL *z) {
     VECTOR sum[8][MOST_VECTORS];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 5
-        for (int v = 0; v < vectors; v++) sum[r][v] = (VECTOR){0};
-    }
-    for (int64_t j = 0; j < p; j++) {
-        VECTOR of_w[MOST_VECTORS];
-#pragma GCC unroll 5
-        for (int v = 0; v < vectors; v++) {
-            of_w[v] = *(const VECTOR *)(w + (j * vectors + v) * LANES);
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            VECTOR of_a = NAME(broadcast)(a[r * stride + j]);
-#pragma GCC unroll 5
-            for (int v = 0; v < vectors; v++) sum[r][v] += of_a * of_w[v];
-        }
-    }
+    NAME(tile_product)(rows, vectors, p, a, stride, 1, w, sum);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 5
@@ -58,24 +67,7 @@ INLINE TARGET void NAME(stacked_pulled)(const int columns, const int vectors, in
                                         int64_t stride, const REAL *a, const REAL *residual,
                                         double *g) {
     VECTOR sum[8][MOST_VECTORS];
-#pragma GCC unroll 8
-    for (int c = 0; c < columns; c++) {
-#pragma GCC unroll 5
-        for (int v = 0; v < vectors; v++) sum[c][v] = (VECTOR){0};
-    }
-    for (int64_t i = 0; i < n; i++) {
-        VECTOR of_r[MOST_VECTORS];
-#pragma GCC unroll 5
-        for (int v = 0; v < vectors; v++) {
-            of_r[v] = *(const VECTOR *)(residual + (i * vectors + v) * LANES);
-        }
-#pragma GCC unroll 8
-        for (int c = 0; c < columns; c++) {
-            VECTOR of_a = NAME(broadcast)(a[i * stride + c]);
-#pragma GCC unroll 5
-            for (int v = 0; v < vectors; v++) sum[c][v] += of_a * of_r[v];
-        }
-    }
+    NAME(tile_product)(columns, vectors, n, a, 1, stride, residual, sum);
 #pragma GCC unroll 8
     for (int c = 0; c < columns; c++) {
         REAL lanes[MOST_VECTORS * LANES];
