@@ -149,7 +149,7 @@ def prepare(
         if not known.all():
             notes.append(f"{(~known).sum()} held-out rows of classes that no training row has.")
             X_valid, y_valid = _safe_indexing(X_valid, np.flatnonzero(known)), y_valid[known]
-    network = quiet(subject.network, seed)
+    network = quiet(subject.network._spelled_out(len(y)), seed)
     return Material(network, classification, X, y, X_valid, y_valid, columns, notes)
 
 
@@ -160,7 +160,7 @@ def prepare_all(subject: Subject, X: Any, y: Any, random_state: Any) -> tuple[Ba
     y = np.asarray(y)
     if subject.target is not None:
         y, _ = _transform_target(subject.target, y, y[:1])
-    return quiet(subject.network, seed_from(random_state)), X, y
+    return quiet(subject.network._spelled_out(len(y)), seed_from(random_state)), X, y
 
 
 def _split(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.base import clone
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
@@ -122,6 +123,10 @@ class BaseCNN(ImagePlots, BuiltModule):
     def _fit(self, X: Any, *args: Any, **options: Any) -> Self:
         with presets.in_training(self, X):
             return super()._fit(X, *args, **options)
+
+    def _spelled_out(self, n_rows: int) -> Self:
+        spelled: Self = clone(self)
+        return spelled.set_params(**presets.chosen_by(self, n_rows))
 
     def _predictor(self) -> nn.Module:
         views = self.test_time_augmentation

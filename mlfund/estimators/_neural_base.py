@@ -108,6 +108,10 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
         dtype = spec.compute_dtype(self.precision, X.dtype)
         return X.astype(dtype, copy=False), dtype
 
+    def _spelled_out(self, n_rows: int) -> Self:
+        """Return an estimator whose parameters say what they mean with so many rows."""
+        return self
+
     def _check_parameters(self) -> None:
         """Raise ValueError where parameters are no good together."""
         spec.check_contradictions(self)

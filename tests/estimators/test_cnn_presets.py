@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV
 
 from mlfund import BatchedGridSearchCV, CNNClassifier, CNNRegressor
 from mlfund.augmentation import RandomShift
+from mlfund.diagnostics import diagnose
 from mlfund.estimators._cnn_presets import PRESETS, Preset, is_auto
 from mlfund.nets.architectures import ARCHITECTURES
 from mlfund.nets.layers import Activate, Conv, GlobalPool, Norm, Pool
@@ -55,6 +56,11 @@ def test_what_is_given_wins_and_the_rest_is_as_spelled_out():
     spelled = CNNClassifier(SMALL, **QUICK, **net.settings_).fit(X, Y)
     np.testing.assert_array_equal(spelled.predict_proba(X), net.predict_proba(X))
     assert spelled.settings_ == {}
+
+
+def test_trainings_are_diagnosed_with_what_a_preset_stands_for():
+    net = CNNClassifier(SMALL, max_iter=3, random_state=0)
+    assert diagnose(net, X[:40], Y[:40], random_state=0).findings
 
 
 def test_a_preset_of_its_own_name_can_be_searched():
