@@ -105,6 +105,30 @@ def fit_affine(
     return Affine(centre, scale)
 
 
+def fit_standard(scaler: StandardScaler, X: NDArray) -> StandardScaler:
+    """Fit a scaler, in place, to all rows of a finite dense X in one pass; return it.
+
+    Its attributes are, to rounding, those of its own `fit`.
+    """
+    # Sets those that do not depend on the number of rows, and raises what it raises.
+    scaler.fit(X[:1])
+    n = len(X)
+    mean, squares = moments_of(X, np.arange(n))
+    variance = squares / n
+    scaler.n_samples_seen_ = type(scaler.n_samples_seen_)(n)
+    if scaler.mean_ is not None:
+        scaler.mean_ = mean
+    if scaler.with_std:
+        scaler.var_, scaler.scale_ = variance, _deviations(variance, mean, n)
+    return scaler
+
+
+def _deviations(variance: NDArray, mean: NDArray, n: float) -> NDArray:
+    """Return what StandardScaler divides by: 1 for columns that are constant."""
+    constant = _is_constant_feature(variance, mean, n)
+    return _handle_zeros_in_scale(np.sqrt(variance), constant_mask=constant)
+
+
 def _fit_alone(scaler: Any, X: Any, train: NDArray[np.intp], params: Mapping[str, Any]) -> Columns:
     """Fit the scaler itself, to some of the columns at a time."""
     params = _check_method_params(X, params=params, indices=train)
@@ -152,8 +176,7 @@ def _standard_of_parts(scaler: Any, X: Any, parts: Parts, trains_on: NDArray) ->
         if scaler.with_mean:
             centre[split] = mean
         if scaler.with_std:
-            constant = _is_constant_feature(variance, mean, n)
-            scale[split] = _handle_zeros_in_scale(np.sqrt(variance), constant_mask=constant)
+            scale[split] = _deviations(variance, mean, n)
     return centre, scale
 
 

@@ -20,6 +20,7 @@ from mlfund._version_stamp import VersionStamped
 from mlfund.model_selection._checkpoints import check_resumable
 from mlfund.model_selection._distributions import restored, saved
 from mlfund.model_selection._plot import PlottedSearch
+from mlfund.model_selection._refit import fit_on_all
 from mlfund.model_selection._search_run import SearchRun
 
 # The parameter of random searches that may hold distributions of scipy.
@@ -135,8 +136,13 @@ class BaseBatchedSearch(VersionStamped, PlottedSearch, BaseSearchCV):
         with refit_context.propagate_callback_context(self.best_estimator_):
             refit_context.call_on_fit_task_begin(**told)
             start = time.time()
-            data = (run.X,) if run.y is None else (run.X, run.y)
-            self.best_estimator_.fit(*data, **run.routed.estimator.fit)
+            fit_on_all(
+                self.best_estimator_,
+                run.X,
+                run.y,
+                run.routed.estimator.fit,
+                batched=bool(run.results["batched"][self.best_index_]),
+            )
             self.refit_time_ = time.time() - start
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
