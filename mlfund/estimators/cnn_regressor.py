@@ -33,7 +33,7 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
         "resnet56", "resnet9", "fast" or "wide"; or layers of `mlfund.nets.layers`, without the
         last one, which is made for the targets.
     preset : {"fast", "default", "accurate", "best"}, default="default"
-        What parameters that are "auto" stand for, see `mlfund.estimators._cnn_presets`; a
+        What parameters that are "auto" stand for, see the guide to images; a
         parameter that is given is as given. `settings_` says what was chosen.
     channels : {"last", "first"}, default="last"
         Which end of an image's shape counts the channels; it is never guessed.
