@@ -204,34 +204,23 @@ def minimise_stack(
     most_calm : int
         Steps with a gradient of at most `tol` after which a model leaves as calm.
     """
-    V, best = stack.V[models], np.full(len(models), np.inf)
-    since_best, calm = np.zeros((2, len(models)), dtype=int)
-    floor = FLOOR_ULP * float(np.finfo(problem.dtype).eps)
+    V = stack.V[models]
     G = problem.gradients(V, models) if gradients is None else gradients
+    progress = _Progress(len(models), problem.dtype, tol, most_calm)
     while True:
         size, standardised, largest = _measure(problem, steps, V, G, models)
-        since_best = np.where(standardised < best, 0, since_best + 1)
-        best = np.minimum(best, standardised)
-        calm += size <= tol
-        status = np.full(len(models), RUNNING)
-        status[stack.n_iter[models] >= max_iter] = MAX_ITER
-        status[(since_best >= PATIENCE) | ~np.isfinite(size)] = STALLED
-        near = (since_best >= FLOOR_PATIENCE) & (best <= NEAR_FLOOR * floor)
-        status[near | (standardised <= floor)] = ROUNDING
+        progress.note(size, standardised)
         if not (size <= tol).all():
             steps.refresh(V, models)
         D = steps.directions(V, G, models, largest)
         promised = -first_slopes(V, G, D, _of_models(steps.l1, models))
-        ended = (status == MAX_ITER) | (status == STALLED) | (calm >= most_calm)
-        status[(size <= tol) & ended] = CALM
-        # A small gradient alone says little where the curvature is smaller still.
-        status[(size <= tol) & (promised <= DECREMENT_PART * tol)] = CONVERGED
+        status = progress.status(promised, stack.n_iter[models] >= max_iter)
         done = status != RUNNING
         if done.any():
             _settle(stack, models, V, D, size, status, done)
             left = ~done
             models, V, G, D = models[left], V[left], G[left], D[left]
-            best, since_best, calm = best[left], since_best[left], calm[left]
+            progress.keep(left)
             steps.keep(left)
         if not len(models):
             return
@@ -239,6 +228,49 @@ def minimise_stack(
         steps.learn(new_V - V, new_G - G, models)
         V, G = new_V, new_G
         stack.n_iter[models] += 1
+
+
+class _Progress:
+    """Which of the models at work have come to an end, and to which one."""
+
+    def __init__(self, m: int, dtype, tol: float, most_calm: int):
+        self._tol, self._most_calm = tol, most_calm
+        self._floor = FLOOR_ULP * float(np.finfo(dtype).eps)
+        self._best = np.full(m, np.inf)
+        self._since_best, self._calm = np.zeros((2, m), dtype=int)
+
+    def note(self, size: NDArray, standardised: NDArray) -> None:
+        """Take the sizes of the present gradients, as `StackedProblem.measure` has them."""
+        self._size, self._standardised = size, standardised
+        self._since_best = np.where(standardised < self._best, 0, self._since_best + 1)
+        self._best = np.minimum(standardised, self._best)
+        self._calm = self._calm + (size <= self._tol)
+
+    def status(self, promised: NDArray, exhausted: NDArray) -> NDArray:
+        """Return the status of each model, (m,).
+
+        Parameters
+        ----------
+        promised : ndarray of shape (m,)
+            By which the next steps would lower the objectives, to first order.
+        exhausted : ndarray of bool of shape (m,)
+            Whether no iterations are left.
+        """
+        small, status = self._size <= self._tol, np.full(len(promised), RUNNING)
+        status[exhausted] = MAX_ITER
+        status[(self._since_best >= PATIENCE) | ~np.isfinite(self._size)] = STALLED
+        near = (self._since_best >= FLOOR_PATIENCE) & (self._best <= NEAR_FLOOR * self._floor)
+        status[near | (self._standardised <= self._floor)] = ROUNDING
+        ended = (status == MAX_ITER) | (status == STALLED) | (self._calm >= self._most_calm)
+        status[small & ended] = CALM
+        # A small gradient alone says little where the curvature is smaller still.
+        status[small & (promised <= DECREMENT_PART * self._tol)] = CONVERGED
+        return status
+
+    def keep(self, left: NDArray) -> None:
+        """Go on with some of the models (a mask)."""
+        self._best, self._since_best = self._best[left], self._since_best[left]
+        self._calm = self._calm[left]
 
 
 def _measure(problem, steps, V, G, models) -> tuple[NDArray, NDArray, NDArray]:

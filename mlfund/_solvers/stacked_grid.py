@@ -28,9 +28,9 @@ FLOAT32_WORK = 2e7
 STACK_PART = 2
 # Weights of the models solved together: 32 MB each for weights, gradients, memory.
 STACK_ENTRIES = 2**22
-# With an l1 penalty a stack needs so many rows for each column: with 5 it took 0.2 to 0.7 of
-# the time of the path on 30 tables (k from 2 to 10, p from 6 to 501, correlations to 0.99,
-# separable ones too), with 3 up to 1.5.
+# With an l1 penalty a stack needs so many rows for each column: from 5 on it took 0.03 to
+# 0.7 of the time of the path on 30 tables (k from 2 to 10, p from 6 to 501, correlations to
+# 0.99, separable ones too), with 3 up to 1.5.
 L1_ROWS = 5
 # Unknowns of a model, of which a Hessian is kept; entries of all Hessians together: as many as
 # X has, or 32 MB.

@@ -320,6 +320,21 @@ def test_l1_ratios_with_the_same_strengths_are_one_piece():
     assert found == {(0.0,): [2, 3], (0.5, 1.0): [0, 1, 4, 5]}
 
 
+@pytest.mark.parametrize(("ratio", "n_pieces"), [(0.0, 1), (1.0, 4)])
+def test_the_hessians_of_l1_penalties_count_as_memory(ratio, n_pieces):
+    X, y = problem(n=800, d=60)
+    rows = scaled_rows(X, y, list(KFold(2).split(X)))
+    seen = []
+    train(
+        candidates(solver="auto", l1_ratio=ratio, tol=1e-2),
+        rows,
+        # What the weights of all eight models take, and 12 bytes for each entry of X.
+        memory_limit=12 * X.size + 8 * 28 * 8 * 61,
+        report=lambda *left: seen.append(left),
+    )
+    assert len(seen) == 1 + n_pieces
+
+
 def test_the_search_finds_the_family():
     assert family_of(LogisticRegression()) is FAMILY
     assert FAMILY.takes_affine
