@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
-from sklearn.tree import DecisionTreeRegressor
 
 from mlfund.advisor.profile import row_hashes
 from mlfund.advisor.work import Data
@@ -198,6 +197,9 @@ def explained_share(feature: np.ndarray, target: np.ndarray, seed: int = 0) -> f
     target : ndarray of shape (n, k)
         Numbers.
     """
+    # Loaded where it is used: it brings scikit-learn's neighbours and linear models.
+    from sklearn.tree import DecisionTreeRegressor
+
     predicted = np.empty_like(target)
     for train, test in KFold(2, shuffle=True, random_state=seed).split(feature):
         tree = DecisionTreeRegressor(min_samples_leaf=2, random_state=seed)

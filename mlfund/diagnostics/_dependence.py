@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from scipy.stats import rankdata
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.model_selection import cross_val_predict
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from mlfund.diagnostics._data_checks import flat, row_keys
 from mlfund.diagnostics._findings import Finding, graded, skipped
@@ -63,7 +61,7 @@ def trees_on(material: Material, seed: int = 0) -> Reference:
     if len(y) > _MOST_ROWS:
         kept = rng.permutation(len(y))[:_MOST_ROWS]
         X, y = X[kept], y[kept]
-    kind = ExtraTreesClassifier if material.classification else ExtraTreesRegressor
+    kind = _extra_trees(classes=material.classification)
     # Leaves of a few rows: a single one would learn noise by heart.
     trees = kind(_TREES, min_samples_leaf=3, random_state=seed).fit(X, y)
     predicted = np.asarray(trees.predict(X_valid))
@@ -207,8 +205,18 @@ def _suspects(X: Any, y: np.ndarray, *, classification: bool) -> list[int]:
     return [int(i) for i in np.argsort(between)[::-1][:_CANDIDATES]]
 
 
+def _extra_trees(*, classes: bool) -> type[Any]:
+    """Return scikit-learn's class; its trees bring neighbours and linear models, so later."""
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    return ExtraTreesClassifier if classes else ExtraTreesRegressor
+
+
 def _skill_alone(values: np.ndarray, y: np.ndarray, *, classification: bool) -> float:
     """Return the cross-validated skill of a small tree on one column."""
+    # Loaded here as `_extra_trees` does, and for its reason.
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
     if classification:
         tree: Any = DecisionTreeClassifier(max_leaf_nodes=_LEAVES, random_state=0)
         smallest = int(np.unique(y, return_counts=True)[1].min())
@@ -304,8 +312,8 @@ def _gap_to_classes(material: Material, y: np.ndarray) -> tuple[float, float] | 
     X, X_valid = flat(material.X)[:_MOST_ROWS], flat(material.X_valid)
     y, y_valid = y[:_MOST_ROWS], np.asarray(material.y_valid).ravel()
     options = {"min_samples_leaf": 3, "random_state": 0}
-    as_classes = ExtraTreesClassifier(_TREES, **options).fit(X, y).predict(X_valid)
-    as_numbers = np.round(ExtraTreesRegressor(_TREES, **options).fit(X, y).predict(X_valid))
+    as_classes = _extra_trees(classes=True)(_TREES, **options).fit(X, y).predict(X_valid)
+    as_numbers = np.round(_extra_trees(classes=False)(_TREES, **options).fit(X, y).predict(X_valid))
     gain = (as_classes == y_valid).astype(float) - (as_numbers == y_valid)
     error = gain.std() / np.sqrt(len(gain))
     return (float(gain.mean() / error), float(gain.mean())) if error > 0 else None

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import clone, is_classifier
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import _safe_indexing
@@ -61,6 +60,9 @@ def find_network(estimator: Any) -> Subject:
         if inner.steps is not None:
             steps = Pipeline([("outer", steps), ("inner", inner.steps)])
         return replace(inner, steps=steps)
+    # Loaded where it is used: it brings scikit-learn's linear models.
+    from sklearn.compose import TransformedTargetRegressor
+
     if isinstance(estimator, TransformedTargetRegressor):
         inner = find_network(estimator.regressor)
         target = estimator.transformer
