@@ -109,7 +109,7 @@ def test_bytes_stay_bytes_until_they_are_in_a_batch(monkeypatch):
     monkeypatch.setattr(
         ConvNet, "forward", lambda self, X: (seen.append((X.dtype, X.ndim)), forward(self, X))[1]
     )
-    net(max_iter=1).fit(X, y).predict(X)
+    net(max_iter=1, test_time_augmentation=None).fit(X, y).predict(X)
     assert set(seen) == {(torch.uint8, 2)}
 
 
