@@ -233,3 +233,12 @@ def test_images_of_another_size_are_refused_at_predict(fitted):
         fitted.predict(np.zeros((3, 8, 8)))
     with pytest.raises(ValueError, match="features"):
         fitted.predict(np.zeros((3, 64)))
+
+
+def test_another_number_of_channels_is_refused_at_predict():
+    coloured, labels = spots(40, channels=3)
+    model = net(max_iter=1).fit(coloured, labels)
+    with pytest.raises(ValueError, match="3 channels"):
+        model.predict(coloured[..., :1])
+    with pytest.raises(ValueError, match="fitted on images of 10 x 10"):
+        model.predict(coloured[..., 0])
