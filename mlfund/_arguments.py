@@ -20,6 +20,7 @@ examples:
   mlfund advise --demo
   mlfund advise customers.csv --target churned
   mlfund advise customers.csv --target churned --ignore customer_id --time-budget 300
+  mlfund advise photos/ --image-size 32x32      (photos/ has one folder of images a class)
 """
 _PREDICT_EPILOG = """\
 example:
@@ -56,17 +57,24 @@ def build_parser(
 def _add_advise(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:
     parser = commands.add_parser(
         "advise",
-        help="compare models on a table and recommend one",
-        description="Compare models on a table, on the same folds, and recommend one.",
+        help="compare models on a table or on images and recommend one",
+        description="Compare models on a table or on images, on the same folds, and recommend one.",
         epilog=_ADVISE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     add = parser.add_argument
-    add("file", nargs="?", metavar="FILE", help="csv, tsv (also .gz), parquet or feather")
-    add("--target", metavar="COLUMN", help="the column to predict")
+    add(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="csv, tsv (also .gz), parquet or feather; or images: a folder with one folder a "
+        "class, or npz or npy arrays",
+    )
+    add("--target", metavar="COLUMN", help="the column to predict; of arrays that of the labels")
     add("--demo", action="store_true", help="run on the bundled Adult census data")
     _add_data(parser.add_argument_group("data"))
+    _add_images(parser.add_argument_group("images"))
     _add_comparison(parser.add_argument_group("comparison"))
     _add_output(parser.add_argument_group("output"))
 
@@ -84,6 +92,21 @@ def _add_data(group: Any) -> None:
         "--task", type=_choice(TASKS), default="auto", help="auto, classification or regression"
     )
     _add_delimiter(group)
+
+
+def _add_images(group: Any) -> None:
+    group.add_argument(
+        "--image-size",
+        type=_image_size,
+        metavar="HxW",
+        help="resize the images of a folder to this height and width, such as 32x32",
+    )
+    group.add_argument(
+        "--max-images",
+        type=_integer(20, 10**9),
+        metavar="N",
+        help="compare on at most so many images, drawn at random (default: 2000)",
+    )
 
 
 def _add_comparison(group: Any) -> None:
@@ -169,6 +192,14 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
         )
 
     return parse
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    sides = sides * 2 if len(sides) == 1 else sides
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH in pixels, got {text!r}")
+    return int(sides[0]), int(sides[1])
 
 
 def _positive(text: str) -> float:

@@ -95,6 +95,7 @@ _TRUSTED = {
     # Preprocessing: the fitted parts for each kind of column. Names, numbers, arrays, and
     # the scalers, imputers and encoders of scikit-learn that skops trusts.
     "mlfund.preprocessing.images.ImageScaler": "ObjectNode",
+    "mlfund.preprocessing.pixel_rows.PixelRows": "ObjectNode",
     "mlfund.preprocessing.table.TablePreprocessor": "ObjectNode",
     "mlfund.preprocessing._parts.Part": "ObjectNode",
     "mlfund.preprocessing._levels.LevelTable": "ObjectNode",

@@ -21,6 +21,7 @@ from mlfund._arguments import UsageError, build_parser
 if TYPE_CHECKING:
     from mlfund.advisor.advice import Advice
     from mlfund.advisor.reading import TableFile
+    from mlfund.advisor.reading_images import ImageFile
 
 OK, UNEXPECTED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -61,14 +62,10 @@ def _advise(options: argparse.Namespace) -> int:
     """Read, advise, write, print."""
     if options.demo == (options.file is not None):
         raise UsageError("Give one FILE, or --demo for the bundled data, and not both.")
-    if options.target is None and not options.demo:
-        raise UsageError(f"--target is missing: say which column of {options.file} to predict.")
     from mlfund._check import resolve_device
     from mlfund.advisor import writing
-    from mlfund.advisor.reading import split_target
 
-    table, target = _table(options)
-    X, y = split_target(table, target, options.ignore)
+    source, X, y, load_code = _images(options) if _are_images(options) else _columns(options)
     _check_positive(y, options.positive)
     # last, since it loads torch: what is wrong with the file is said at once
     try:
@@ -76,16 +73,67 @@ def _advise(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
     folder = writing.prepare_folder(options.out)
-    run = _Run(folder, table, quiet=options.quiet)
+    run = _Run(folder, source, load_code, quiet=options.quiet)
     return run(options, X, y)
+
+
+def _columns(options: argparse.Namespace) -> tuple[TableFile, Any, Any, str]:
+    """Return a table, its features and target, and the Python that reads it."""
+    from mlfund.advisor.reading import split_target
+
+    if options.target is None and not options.demo:
+        raise UsageError(f"--target is missing: say which column of {options.file} to predict.")
+    for name in ("image_size", "max_images"):
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for images, and {options.file or '--demo'} is a "
+                "table; leave it out."
+            )
+    table, target = _table(options)
+    X, y = split_target(table, target, options.ignore)
+    return table, X, y, _load_code(options, y.name)
+
+
+def _are_images(options: argparse.Namespace) -> bool:
+    if options.demo:
+        return False
+    from mlfund.advisor.reading_images import holds_images
+
+    return holds_images(options.file)
+
+
+def _images(options: argparse.Namespace) -> tuple[ImageFile, Any, Any, str]:
+    """Return images, their arrays and labels, and the Python that reads them."""
+    from mlfund.advisor.reading_images import read_images
+
+    for name in ("ignore", "delimiter"):
+        if getattr(options, name):
+            raise UsageError(f"--{name} is for tables, and {options.file} holds images.")
+    chosen = {
+        "target": options.target,
+        "size": options.image_size,
+        "max_images": options.max_images,
+        "seed": options.seed or None,
+    }
+    given = {key: value for key, value in chosen.items() if value is not None}
+    found = read_images(options.file, **given)
+    said = "".join(f", {key}={value!r}" for key, value in given.items())
+    code = (
+        "from mlfund.advisor.reading_images import read_images\n\n"
+        f"data = read_images({options.file!r}{said})\nX, y = data.images, data.labels"
+    )
+    return found, found.images, found.labels, code
 
 
 class _Run:
     """One run of the advisor with its files: checkpoints while it lasts, all files at its end."""
 
-    def __init__(self, folder: Path, table: TableFile, *, quiet: bool) -> None:
+    def __init__(
+        self, folder: Path, source: TableFile | ImageFile, load_code: str, *, quiet: bool
+    ) -> None:
         self.folder = folder
-        self.table = table
+        self.source = source
+        self.load_code = load_code
         self.quiet = quiet
         self.checkpoint: dict[str, Any] | None = None
 
@@ -111,8 +159,8 @@ class _Run:
                     progress=progress,
                     on_checkpoint=self.write_checkpoint,
                     data_description={
-                        "file": self.table.name,
-                        "load_code": _load_code(options, y.name),
+                        "file": self.source.name,
+                        "load_code": self.load_code,
                     },
                 )
         except KeyboardInterrupt:
@@ -162,8 +210,8 @@ class _Run:
     def as_dict(self, advice: Advice) -> dict[str, Any]:
         """Return the content of advice.json, with the file's name and the reader's notes."""
         content = advice.to_dict()
-        content["data"] = {**content["data"], "file": self.table.name}
-        notes = [note for note in self.table.notes if note not in content["warnings"]]
+        content["data"] = {**content["data"], "file": self.source.name}
+        notes = [note for note in self.source.notes if note not in content["warnings"]]
         content["warnings"] = notes + content["warnings"]
         return content
 

@@ -43,6 +43,7 @@ ARGUMENTS = {
     "CNNRegressor": {"image_shape": "row", "max_iter": 60},
     "ContrastiveEncoder": {"max_iter": 2},
     "ImageScaler": {"image_shape": "row"},
+    "PixelRows": {"image_shape": "row"},
     "MaskedAutoencoder": {"max_iter": 2},
     "NeuralClassifier": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "NeuralRegressor": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},

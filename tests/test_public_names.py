@@ -43,6 +43,7 @@ def test_public_names_are_pinned():
         "NeuralClassifier",
         "NeuralRegressor",
         "ParametricRegressor",
+        "PixelRows",
         "SnapshotEvery",
         "TablePreprocessor",
         "advise",

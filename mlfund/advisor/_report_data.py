@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlfund.advisor._html import Content, Markup, join, tag
+from mlfund.advisor._report_images import image_size
 from mlfund.advisor._words import MetricWords, duration, metric_words, number, percent, size
 
 _MAX_FEATURES = 60
@@ -60,7 +61,10 @@ def _totals(data: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Co
         "file": data.get("file"),
         "rows": _count(data.get("rows"))
         + (f", {used:,} used" if used not in (None, data.get("rows")) else ""),
-        "columns": _count(data.get("columns"))
+        "images": image_size(profile),
+        "columns": None
+        if profile.get("images")
+        else _count(data.get("columns"))
         + (
             f" ({', '.join(f'{n} {kind}' for kind, n in kinds.items() if n)})"
             if any(kinds.values())

@@ -136,6 +136,17 @@ pre {
   margin: 0.6rem 0;
 }
 code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 0.9em; }
+.sheet { display: flex; align-items: center; gap: 0.9rem; margin: 0.35rem 0; }
+.sheet-label { flex: 0 0 8rem; overflow-wrap: anywhere; font-size: 0.9rem; }
+.sheet img { image-rendering: pixelated; max-width: 100%; min-width: 0; border-radius: 4px; }
+table.confusion { width: auto; }
+table.confusion td { min-width: 2.6rem; }
+table.confusion td.right {
+  background: color-mix(in srgb, var(--accent-soft) var(--share, 0%), var(--card));
+}
+table.confusion td.wrong {
+  background: color-mix(in srgb, var(--bad) var(--share, 0%), var(--card));
+}
 dl.facts {
   display: grid; grid-template-columns: max-content 1fr; gap: 0.25rem 1.4rem;
   margin: 0.4rem 0; font-size: 0.9rem;

@@ -18,6 +18,7 @@ FAMILIES = {
 # Names of candidates whose words are not just the name with blanks.
 _MODELS = {
     "xgboost": "XGBoost",
+    "cnn": "CNN",
     "mlp": "MLP",
     "prior": "prior only",
 }

@@ -131,6 +131,9 @@ class Advice:
         Of the recommended model, and of the leading candidates.
     code : str
         Python that fits the recommended pipeline again.
+    confusion : dict or None
+        Of the recommended model on held-out images: ``labels``, and ``counts``, a list for each
+        true label.
     best_estimator : estimator or None
         The recommended pipeline, fitted on all rows; None while incomplete.
     """
@@ -148,6 +151,7 @@ class Advice:
     importance: tuple[Mapping[str, Any], ...] = ()
     learning_curves: tuple[Mapping[str, Any], ...] = ()
     code: str = ""
+    confusion: Mapping[str, Any] | None = None
     best_estimator: Any = field(default=None, repr=False)
 
     @property
@@ -160,6 +164,7 @@ class Advice:
 
         Numbers that are not finite become None, since JSON has no other word for them.
         """
+        counted = {} if self.confusion is None else {"confusion": self.confusion}
         return plain(
             {
                 "schema_version": SCHEMA_VERSION,
@@ -178,6 +183,7 @@ class Advice:
                 "importance": self.importance,
                 "learning_curves": self.learning_curves,
                 "code": self.code,
+                **counted,
             }
         )
 

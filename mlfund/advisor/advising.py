@@ -10,7 +10,7 @@ import numpy as np
 from mlfund._check import DataError, check_choice, check_positive, seed_from
 from mlfund.advisor.advice import Advice
 from mlfund.advisor.budget import Budget
-from mlfund.advisor.candidates import CANDIDATES, Candidate, Setting, get_candidate
+from mlfund.advisor.candidates import Candidate, Setting, candidates_for, get_candidate
 from mlfund.advisor.choice import Limits
 from mlfund.advisor.progress import ProgressEvent
 from mlfund.advisor.runners import InProcess, Isolated, Runner
@@ -41,7 +41,7 @@ def advise(
     on_checkpoint: Callable[[Advice], object] | None = None,
     data_description: Mapping[str, Any] | None = None,
 ) -> Advice:
-    """Say which kind of model a table wants, with measurements behind it.
+    """Say which kind of model a table or a set of images wants, with measurements behind it.
 
     Every candidate is fitted on the same folds, its preprocessing inside them. Scores are
     compared in pairs with the Nadeau-Bengio correction; among candidates that are practically
@@ -49,8 +49,9 @@ def advise(
 
     Parameters
     ----------
-    X : DataFrame or array-like of shape (n, d)
-        The columns to learn from: numbers, categories, dates, text, missing values.
+    X : DataFrame, array-like of shape (n, d), or array of shape (n, h, w) or (n, h, w, c)
+        The columns to learn from: numbers, categories, dates, text, missing values. Arrays of
+        three or four axes are images, channels last.
     y : Series or array-like of shape (n,)
         The target. Rows without one are dropped and reported.
     task : {"auto", "classification", "regression"}, default="auto"
@@ -125,8 +126,9 @@ def advise(
             seed,
             usable_threads(problem.data.X.size),
             device,
+            problem.data.images,
         ),
-        candidates=_candidates(candidates, problem.data.task),
+        candidates=_candidates(candidates, problem),
         positive=_positive(positive, problem),
         description=dict(data_description or {}),
         budget=budget,
@@ -160,13 +162,15 @@ def _plan(problem: Problem, n_folds: int, n_repeats: int, seed: int) -> FoldPlan
     )
 
 
-def _candidates(names: Sequence[str] | None, task: str) -> tuple[Candidate, ...]:
+def _candidates(names: Sequence[str] | None, problem: Problem) -> tuple[Candidate, ...]:
+    task, images = problem.data.task, problem.data.images
+    known = candidates_for(task, images=images)
     if names is None:
-        return CANDIDATES[task]
+        return known
     if not names:
         raise ValueError("candidates is empty; name at least one, or leave it out for all.")
-    wanted = {get_candidate(name, task).name for name in names}
-    return tuple(one for one in CANDIDATES[task] if one.name in wanted)
+    wanted = {get_candidate(name, task, images=images).name for name in names}
+    return tuple(one for one in known if one.name in wanted)
 
 
 def _positive(label: Any, problem: Problem) -> str | None:

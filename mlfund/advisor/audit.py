@@ -79,7 +79,8 @@ def audit(data: Data, plan: FoldPlan, profile: dict[str, Any], seed: int = 0) ->
         Of the drawn rows.
     """
     case = Case(data, plan, profile, seed)
-    findings = [finding for check in CHECKS for finding in check(case)]
+    checks = IMAGE_CHECKS if data.images else CHECKS
+    findings = [finding for check in checks for finding in check(case)]
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
@@ -240,3 +241,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     conflicts,
     constants,
 )
+
+# Pixels are no columns that could tell the target or name rows, and images lie in the order of
+# their folders.
+IMAGE_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (duplicates, conflicts)

@@ -45,6 +45,8 @@ class Measured:
         ``latency_ms_p50``, ``latency_ms_p95``, ``model_bytes``; empty where not measured.
     peak_memory_bytes : int or None
         None without a process of its own.
+    confusion : ndarray of shape (k, k) or None
+        Test rows of each class taken for each class, over the finished folds.
     """
 
     candidate: Candidate
@@ -53,6 +55,7 @@ class Measured:
     fit_seconds: list[float] = field(default_factory=list)
     costs: dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
+    confusion: np.ndarray | None = None
 
     def scores(self, metric: str) -> np.ndarray:
         """Return one metric over the finished folds."""
@@ -119,7 +122,8 @@ class Benchmark:
 
     def _run_one(self, outcome: Measured, budget: Budget) -> None:
         name, n_splits = outcome.candidate.name, len(self._splits)
-        work = Work(name, self._setting, self._splits, costs=self._costs)
+        classes = self._data.images and self._data.task == "classification"
+        work = Work(name, self._setting, self._splits, costs=self._costs, confusion=classes)
         self._progress.now(f"{name}, fold 1 of {n_splits}")
         for event in self._runner.run(work, budget):
             if "peak_memory_bytes" in event:
@@ -128,6 +132,10 @@ class Benchmark:
             if kind == "fold":
                 outcome.metrics.append(event["metrics"])
                 outcome.fit_seconds.append(event["fit_seconds"])
+                if "confusion" in event:
+                    counts = np.array(event["confusion"])
+                    so_far = outcome.confusion
+                    outcome.confusion = counts if so_far is None else so_far + counts
                 self._budget.reserved_seconds = self._refit_seconds()
                 self._progress.step()
                 done = len(outcome.metrics)
@@ -182,12 +190,12 @@ class Benchmark:
         for position, leader in enumerate(leaders):
             fold_seconds = float(np.mean(leader.fit_seconds))
             first = position == 0
+            # One pixel says nothing by itself.
+            watched = metric if first and not self._data.images else None
             self._progress.now(f"{leader.candidate.name}, learning curve")
             # the full split comes last, and its model serves for the importance
-            jobs = [split for _, split in splits] + ([self._splits[0]] if first else [])
-            work = Work(
-                leader.candidate.name, self._setting, jobs, importance=metric if first else None
-            )
+            jobs = [split for _, split in splits] + ([self._splits[0]] if watched else [])
+            work = Work(leader.candidate.name, self._setting, jobs, importance=watched)
             scores: list[float] = []
             if jobs and self._budget.left > _LEAST_SECONDS + 2 * fold_seconds:
                 for event in self._runner.run(work, self._budget):

@@ -7,12 +7,13 @@ it learns inside a fold. Adding a family is one builder and one record in `CANDI
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sklearn.pipeline import Pipeline
 
 from mlfund._check import check_choice
+from mlfund.advisor import _image_builders as images
 from mlfund.advisor.advice import FAMILIES
 from mlfund.preprocessing import TablePreprocessor
 
@@ -33,6 +34,8 @@ class Setting:
         Cores it may keep busy.
     device : str
         For candidates that can use an accelerator.
+    images : bool
+        Whether rows are images.
     """
 
     task: str
@@ -40,6 +43,7 @@ class Setting:
     seed: int = 0
     n_threads: int = 1
     device: str = "cpu"
+    images: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,8 +221,39 @@ CANDIDATES: Mapping[str, tuple[Candidate, ...]] = {
 }
 
 
-def get_candidate(name: str, task: str) -> Candidate:
-    """Return the candidate of that name for a task."""
-    by_name = {candidate.name: candidate for candidate in CANDIDATES[task]}
+_CONVOLUTIONAL = Candidate(
+    "cnn",
+    "neural_network",
+    "a convolutional neural network",
+    images.cnn,
+    modules=("mlfund.estimators.cnn_classifier", "mlfund.estimators.cnn_regressor"),
+)
+_BOOSTED_PIXELS = replace(_BOOSTED, build=images.xgboost)
+
+# Of images, whose rows are arrays of pixels.
+IMAGE_CANDIDATES: Mapping[str, tuple[Candidate, ...]] = {
+    "classification": (
+        _BASELINE,
+        replace(CANDIDATES["classification"][1], build=images.logistic_regression),
+        _CONVOLUTIONAL,
+        _BOOSTED_PIXELS,
+    ),
+    "regression": (
+        _BASELINE,
+        replace(CANDIDATES["regression"][1], build=images.ridge_regression),
+        _CONVOLUTIONAL,
+        _BOOSTED_PIXELS,
+    ),
+}
+
+
+def candidates_for(task: str, *, images: bool = False) -> tuple[Candidate, ...]:
+    """Return the candidates for a task on tables or on images."""
+    return (IMAGE_CANDIDATES if images else CANDIDATES)[task]
+
+
+def get_candidate(name: str, task: str, *, images: bool = False) -> Candidate:
+    """Return the candidate of that name for a task on tables or on images."""
+    by_name = {candidate.name: candidate for candidate in candidates_for(task, images=images)}
     check_choice("candidate", name, by_name)
     return by_name[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def profile_table(problem: Problem) -> tuple[dict[str, Any], list[str]]:
         "empty_columns": empty,
         "suspected_identifiers": suspected_identifiers(X, kinds),
         "features": features,
-        "target": _target(problem),
+        "target": describe_target(problem),
     }
     return profile, _warnings(profile)
 
@@ -149,9 +150,13 @@ def _duplicated(X: pd.DataFrame, y: np.ndarray) -> np.ndarray:
     return row_hashes(X, y).duplicated().to_numpy()
 
 
-def row_hashes(X: pd.DataFrame, y: np.ndarray | None = None) -> pd.Series:
-    """Return a 64-bit hash of each row; equal rows have equal hashes."""
-    table = X.reset_index(drop=True).copy(deep=False)
+def row_hashes(X: Any, y: np.ndarray | None = None) -> pd.Series:
+    """Return a 64-bit hash of each row or image; equal ones have equal hashes."""
+    if not isinstance(X, pd.DataFrame):
+        digests = (blake2b(image.tobytes(), digest_size=8).digest() for image in X)
+        table = pd.DataFrame({"image": [int.from_bytes(one) for one in digests]}, dtype=np.uint64)
+    else:
+        table = X.reset_index(drop=True).copy(deep=False)
     for name in table.columns:
         if table[name].dtype == object:
             # cells of several types, or that cannot be hashed
@@ -161,7 +166,8 @@ def row_hashes(X: pd.DataFrame, y: np.ndarray | None = None) -> pd.Series:
     return pd.util.hash_pandas_object(table, index=False)
 
 
-def _target(problem: Problem) -> dict[str, Any]:
+def describe_target(problem: Problem) -> dict[str, Any]:
+    """Describe classes and their rows, or the range of numbers."""
     y, classes = problem.data.y, problem.data.classes
     if classes is None:
         return {

@@ -20,6 +20,7 @@ from mlfund.advisor._report_data import (
     profile_section,
     protocol_section,
 )
+from mlfund.advisor._report_images import image_size, images_section
 from mlfund.advisor._style import STYLE
 from mlfund.advisor._view import ModelRow, headline, metric_of, model_rows
 from mlfund.advisor._words import (
@@ -63,6 +64,7 @@ def render_report(advice: Mapping[str, Any]) -> str:
         _incomplete_note(advice),
         _evidence_section(advice, rows, metric),
         _leaderboard_section(rows, metric),
+        images_section(advice),
         findings_section(advice),
         profile_section(advice),
         _code_section(advice),
@@ -153,7 +155,11 @@ def _tiles(advice: Mapping[str, Any], row: ModelRow, metric: MetricWords) -> Mar
         ("one fit", duration(row.fit_seconds), "on the rows of one fold"),
         ("model size", size(row.model_bytes), None),
         ("peak memory", size(row.peak_bytes), None),
-        ("rows", f"{data['rows']:,}", f"{data['columns']} columns"),
+        (
+            "rows",
+            f"{data['rows']:,}",
+            image_size(advice.get("profile") or {}) or f"{data['columns']} columns",
+        ),
     ]
     return tag(
         "dl",

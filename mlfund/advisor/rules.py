@@ -11,11 +11,16 @@ from dataclasses import dataclass
 
 from mlfund.advisor._words import percent
 from mlfund.advisor.advice import LeaderboardRow, Recommendation
-from mlfund.advisor.candidates import CANDIDATES
+from mlfund.advisor.candidates import CANDIDATES, IMAGE_CANDIDATES
 from mlfund.advisor.choice import INTERPRETABLE_FAMILIES, Choice, cost_key, within
 from mlfund.advisor.statistics import corrected_posterior
 
-TITLES = {one.name: one.title for table in CANDIDATES.values() for one in table}
+TITLES = {
+    one.name: one.title
+    for tables in (CANDIDATES, IMAGE_CANDIDATES)
+    for table in tables.values()
+    for one in table
+}
 # Below this probability a difference is not said to look like one.
 _LIKELY = 0.8
 _DEEP_FAMILIES = ("neural_network", "pretrained")

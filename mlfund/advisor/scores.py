@@ -158,11 +158,19 @@ def get_metric(name: str, task: str) -> Metric:
 
 
 def score_all(
-    model: Any, X: Any, y: np.ndarray, task: str, classes: np.ndarray | None
+    predicted: np.ndarray, y: np.ndarray, task: str, classes: np.ndarray | None
 ) -> dict[str, float]:
-    """Return every metric of the task for a fitted model on rows it has not seen."""
-    predicted = predict_for(model, X, task, classes)
+    """Return every metric of the task for what `predict_for` says of rows not seen."""
     return {metric.name: metric.value(y, predicted, classes) for metric in metrics_of(task)}
+
+
+def confusion(proba: np.ndarray, y: np.ndarray, classes: np.ndarray | None) -> list[list[int]]:
+    """Return how many rows of each class (outer list) are taken for each class."""
+    known = _known(classes)
+    counts = np.zeros((len(known), len(known)), dtype=np.int64)
+    np.add.at(counts, (np.searchsorted(known, y), proba.argmax(axis=1)), 1)
+    found: list[list[int]] = counts.tolist()
+    return found
 
 
 def predict_for(model: Any, X: Any, task: str, classes: np.ndarray | None) -> np.ndarray:

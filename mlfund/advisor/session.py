@@ -15,6 +15,7 @@ from mlfund.advisor.budget import Budget
 from mlfund.advisor.candidates import Candidate, Setting, get_candidate
 from mlfund.advisor.choice import Limits, choose
 from mlfund.advisor.code import reproducing_code
+from mlfund.advisor.image_profile import profile_images
 from mlfund.advisor.leaderboard import Leaderboard, make_leaderboard
 from mlfund.advisor.profile import profile_table
 from mlfund.advisor.progress import Progress, ProgressEvent
@@ -90,7 +91,8 @@ class Session:
         )
 
     def _look_at_data(self, isolated: bool) -> None:
-        self._profile, notes = profile_table(self.problem)
+        profile = profile_images if self.problem.data.images else profile_table
+        self._profile, notes = profile(self.problem)
         found = audit(self.problem.data, self.plan, self._profile, self.setting.seed)
         self._findings = tuple(asdict(one) for one in found)
         self._warnings = (*self.problem.warnings, *notes, *self.plan.notes)
@@ -121,6 +123,7 @@ class Session:
             environment=machine(),
             warnings=self._warnings,
             code="" if recommendation is None else self._code(recommendation.name),
+            confusion=None if recommendation is None else self._confusion(recommendation, measured),
         )
 
     def _data(self) -> dict[str, Any]:
@@ -129,7 +132,7 @@ class Session:
             "file": self.description.get("file"),
             "rows": self.problem.counts["rows"],
             "rows_used": len(data.X),
-            "columns": data.X.shape[1],
+            "columns": self._profile["columns"],
             "target": self.problem.target,
             "task": data.task,
             "task_reason": self.problem.task_reason,
@@ -164,13 +167,27 @@ class Session:
         ]
         return [by_name[name] for name in [recommended, *others][:CURVE_LEADERS]]
 
+    def _candidate(self, name: str) -> Candidate:
+        return get_candidate(name, self.setting.task, images=self.setting.images)
+
+    def _confusion(
+        self, recommended: Recommendation, measured: Sequence[Measured]
+    ) -> dict[str, Any] | None:
+        """Return which classes the recommended candidate confused, where that was counted."""
+        counts = next(one.confusion for one in measured if one.candidate.name == recommended.name)
+        classes = self.problem.data.classes
+        if counts is None or classes is None:
+            return None
+        labels = [str(one) for one in classes.tolist()]
+        return {"name": recommended.name, "labels": labels, "counts": counts.tolist()}
+
     def _refit(self, name: str) -> Any:
-        candidate = get_candidate(name, self.setting.task)
+        candidate = self._candidate(name)
         model = candidate.build(self.setting).fit(self.problem.data.X, self.problem.data.y)
         return model.set_params(**candidate.serving)
 
     def _code(self, name: str) -> str:
-        candidate = get_candidate(name, self.setting.task)
+        candidate = self._candidate(name)
         return reproducing_code(candidate, self.setting, self.description, self.problem.counts)
 
 

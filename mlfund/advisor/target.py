@@ -11,6 +11,7 @@ import pandas as pd
 
 from mlfund._check import DataError, check_choice
 from mlfund.advisor.work import Data
+from mlfund.preprocessing._image_rows import form_of, is_flattened, read_pixels
 
 # Whole numbers with at most this many values are taken as labels ...
 _FEW_VALUES = 20
@@ -74,7 +75,7 @@ def make_problem(X: Any, y: Any, task: str = "auto") -> Problem:
     task, reason = _find_task(values, name) if task == "auto" else (task, "As you asked.")
     if task == "regression":
         numbers, more = _numbers(values, name)
-        data = Data(table[present].reset_index(drop=True), numbers, task, None)
+        data = Data(_kept(table, present), numbers, task, None)
         return Problem(
             data, name, reason, (*notes, *more), _counts(len(present), n_without, []), present
         )
@@ -88,13 +89,24 @@ def make_problem(X: Any, y: Any, task: str = "auto") -> Problem:
     classes = np.unique(labels)
     if len(classes) < 2:
         raise DataError(_one_class(name, classes, alone))
-    data = Data(table[present].reset_index(drop=True), labels, task, classes)
+    data = Data(_kept(table, present), labels, task, classes)
     dropped = [{"label": str(label), "rows": 1} for label in alone]
     counts = _counts(len(present), n_without, dropped)
     return Problem(data, name, reason, (*notes, *more), counts, present)
 
 
-def _as_table(X: Any) -> pd.DataFrame:
+def _kept(table: Any, rows: np.ndarray) -> Any:
+    if isinstance(table, pd.DataFrame):
+        return table[rows].reset_index(drop=True)
+    return table[rows]
+
+
+def _as_table(X: Any) -> Any:
+    """Return a table, or images as one array."""
+    if not is_flattened(X):
+        images = read_pixels(X)
+        form_of(images)
+        return images
     if not isinstance(X, pd.DataFrame):
         X = np.asarray(X)
         if X.ndim != 2:

@@ -137,7 +137,8 @@ def print_advice(
         if rows:
             _print_leaderboard(console, rows, metric)
         _print_findings(console, advice)
-        _print_files(console, files)
+        images = bool((advice.get("profile") or {}).get("images"))
+        _print_files(console, files, images=images)
     # rich fills lines with blanks up to the width, and ends tables with a line of blanks
     text = "\n".join(line.rstrip() for line in page.get().split("\n"))
     text = re.sub(r"\n{3,}", "\n\n", text)
@@ -246,7 +247,7 @@ def _print_findings(console: Console, advice: Mapping[str, Any]) -> None:
     _print_bullets(console, "Warnings", advice.get("warnings"))
 
 
-def _print_files(console: Console, files: Mapping[str, Path]) -> None:
+def _print_files(console: Console, files: Mapping[str, Path], *, images: bool) -> None:
     if not files:
         return
     console.print()
@@ -260,5 +261,7 @@ def _print_files(console: Console, files: Mapping[str, Path]) -> None:
         console.print()
         console.print("Next", style="bold")
         command = f"mlfund predict {files['model']} new.csv --out predictions.csv"
+        if images:
+            command = f"python: mlfund.load({str(files['model'])!r}).predict(images)"
         console.print(f"  {command}", soft_wrap=True)
     console.print()

@@ -18,7 +18,7 @@ import pandas as pd
 from mlfund._measure import latency_ms, model_bytes
 from mlfund.advisor.candidates import Setting, get_candidate
 from mlfund.advisor.importance import permutation_importance
-from mlfund.advisor.scores import predict_for, score_all
+from mlfund.advisor.scores import confusion, predict_for, score_all
 
 LATENCY_CALLS = 200
 # A very slow candidate is measured with fewer calls: as many as fit in this time.
@@ -34,8 +34,8 @@ class Data:
 
     Attributes
     ----------
-    X : DataFrame of shape (n, d)
-        Rows with a target only.
+    X : DataFrame of shape (n, d), or ndarray of shape (n, h, w) or (n, h, w, c)
+        Rows with a target only, or images.
     y : ndarray of shape (n,)
         Labels or numbers.
     task : str
@@ -44,10 +44,19 @@ class Data:
         Labels in sorted order.
     """
 
-    X: pd.DataFrame
+    X: Any
     y: np.ndarray
     task: str
     classes: np.ndarray | None
+
+    @property
+    def images(self) -> bool:
+        """Whether rows are images."""
+        return not isinstance(self.X, pd.DataFrame)
+
+    def rows(self, which: Any) -> Any:
+        """Return some rows of X, by position."""
+        return self.X[which] if self.images else self.X.iloc[which]
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,8 @@ class Work:
         Measure latency and size of the model of the last split.
     importance : str or None
         Metric to permute the columns for, with the model of the last split.
+    confusion : bool
+        Count which class is taken for which on the test rows of each split.
     """
 
     candidate: str
@@ -73,28 +84,34 @@ class Work:
     splits: Sequence[Split]
     costs: bool = False
     importance: str | None = None
+    confusion: bool = False
 
 
 def load_modules(work: Work) -> None:
     """Import what the candidate needs, so that imports count neither as time nor as memory."""
-    for module in get_candidate(work.candidate, work.setting.task).modules:
+    candidate = get_candidate(work.candidate, work.setting.task, images=work.setting.images)
+    for module in candidate.modules:
         importlib.import_module(module)
 
 
 def perform(work: Work, data: Data) -> Iterator[Event]:
     """Do the work and yield an event after each step."""
-    candidate = get_candidate(work.candidate, data.task)
+    candidate = get_candidate(work.candidate, data.task, images=data.images)
     load_modules(work)
     model: Any = None
     for index, (train, test) in enumerate(work.splits):
         model = candidate.build(work.setting)
-        X_train, y_train = data.X.iloc[train], data.y[train]
+        X_train, y_train = data.rows(train), data.y[train]
         start = perf_counter()
         model.fit(X_train, y_train)
         seconds = perf_counter() - start
         model.set_params(**candidate.serving)
-        metrics = score_all(model, data.X.iloc[test], data.y[test], data.task, data.classes)
-        yield {"event": "fold", "index": index, "fit_seconds": seconds, "metrics": metrics}
+        predicted = predict_for(model, data.rows(test), data.task, data.classes)
+        metrics = score_all(predicted, data.y[test], data.task, data.classes)
+        event = {"event": "fold", "index": index, "fit_seconds": seconds, "metrics": metrics}
+        if work.confusion:
+            event["confusion"] = confusion(predicted, data.y[test], data.classes)
+        yield event
     if work.costs:
         yield {"event": "costs", **_costs(model, data)}
     if work.importance:
@@ -104,7 +121,7 @@ def perform(work: Work, data: Data) -> Iterator[Event]:
 
 
 def _costs(model: Any, data: Data) -> dict[str, float]:
-    row = data.X.iloc[:1]
+    row = data.rows(slice(0, 1))
 
     def call() -> None:
         predict_for(model, row, data.task, data.classes)

@@ -2,6 +2,7 @@
 
 from mlfund.preprocessing.image_folders import load_image_folder
 from mlfund.preprocessing.images import ImageScaler
+from mlfund.preprocessing.pixel_rows import PixelRows
 from mlfund.preprocessing.table import TablePreprocessor
 
-__all__ = ["ImageScaler", "TablePreprocessor", "load_image_folder"]
+__all__ = ["ImageScaler", "PixelRows", "TablePreprocessor", "load_image_folder"]

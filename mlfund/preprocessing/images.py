@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mlfund._check import DataError
 from mlfund._version_stamp import VersionStamped
-from mlfund.preprocessing._image_rows import ImageForm, form_of, is_flattened, read_pixels
+from mlfund.preprocessing._image_input import ImageInput
+from mlfund.preprocessing._image_rows import ImageForm
 
 # Images whose values are summed at once: 16 MB of float64 at 28 x 28 pixels.
 BLOCK_VALUES = 2_000_000
 
 
-class ImageScaler(VersionStamped, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class ImageScaler(
+    ImageInput, VersionStamped, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+):
     """Subtract each channel's mean over all training images, and divide by its spread.
 
     All statistics come from the images given to `fit`, so inside a Pipeline nothing leaks from
@@ -158,30 +159,6 @@ class ImageScaler(VersionStamped, OneToOneFeatureMixin, TransformerMixin, BaseEs
             for of_channel in (self.mean_, self.scale_)
         )
         return floats, _with_channels(floats, form), mean, scale
-
-    def _checked(self, X: Any) -> tuple[np.ndarray, ImageForm]:
-        check_is_fitted(self)
-        pixels, form = self._read(X, reset=False)
-        if form.size != self.image_size_:
-            fitted = ImageForm(*self.image_size_, self.channels, 4)
-            raise DataError(
-                f"X has images of {form}, and ImageScaler was fitted on images of {fitted}."
-            )
-        return pixels, form
-
-    def _read(self, X: Any, *, reset: bool) -> tuple[np.ndarray, ImageForm]:
-        if is_flattened(X):
-            # scikit-learn's own checks and messages, names of columns included.
-            X = validate_data(
-                self, X, reset=reset, dtype=(np.uint8, np.float64, np.float32), ensure_min_samples=1
-            )
-            return X, form_of(X, self.channels, self.image_shape)
-        pixels = read_pixels(X)
-        form = form_of(pixels, self.channels, self.image_shape)
-        if reset:
-            self.n_features_in_ = form.n_values
-            self.__dict__.pop("feature_names_in_", None)
-        return pixels, form
 
     def __sklearn_tags__(self) -> Any:
         """Say that X may have three axes, and that floats keep their precision."""

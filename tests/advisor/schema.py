@@ -79,6 +79,15 @@ SCHEMA = {
             "std": Optional(NUMBER),
             "distinct": Optional(COUNT),
         },
+        "images": Optional(
+            {
+                "height": COUNT,
+                "width": COUNT,
+                "channels": COUNT,
+                "dtype": TEXT,
+                "contact_sheet": [{"label": TEXT, "png": TEXT}],
+            }
+        ),
     },
     "leakage": [
         {
@@ -157,6 +166,7 @@ SCHEMA = {
         }
     ],
     "code": TEXT,
+    "confusion": Optional({"name": TEXT, "labels": TEXTS, "counts": [[COUNT]]}),
 }
 
 
