@@ -258,7 +258,8 @@ class _Progress:
         """
         small, status = self._size <= self._tol, np.full(len(promised), RUNNING)
         status[exhausted] = MAX_ITER
-        status[(self._since_best >= PATIENCE) | ~np.isfinite(self._size)] = STALLED
+        stuck = (promised == 0) | (self._since_best >= PATIENCE)
+        status[stuck | ~np.isfinite(self._size)] = STALLED
         near = (self._since_best >= FLOOR_PATIENCE) & (self._best <= NEAR_FLOOR * self._floor)
         status[near | (self._standardised <= self._floor)] = ROUNDING
         ended = (status == MAX_ITER) | (status == STALLED) | (self._calm >= self._most_calm)

@@ -32,6 +32,8 @@ STACK_ENTRIES = 2**22
 # 0.7 of the time of the path on 30 tables (k from 2 to 10, p from 6 to 501, correlations to
 # 0.99, separable ones too), with 3 up to 1.5.
 L1_ROWS = 5
+# A gradient, from which on what a stack leaves behind is begun anew.
+STEEP = 1e-2
 # Unknowns of a model, of which a Hessian is kept; entries of all Hessians together: as many as
 # X has, or 32 MB.
 L1_UNKNOWNS, L1_ENTRIES = 510, 2**22
@@ -168,7 +170,7 @@ class Grid:
         for m in np.flatnonzero(unfinished | (stack.status == STALLED)).tolist():
             fold, r, c = (int(number[m]) for number in where)
             usable = np.isfinite(W[m]).all() and np.isfinite(b[m]).all()
-            start = (W[m], b[m]) if usable else None
+            start = (W[m], b[m]) if usable and stack.gradient[m] <= STEEP else None
             self.solve_one(fold, r, c, float(self.ratios[r]), start)
 
     def _write(self, stack: Stack, where, V: NDArray) -> tuple[NDArray, NDArray]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlfund._solvers import kernels
-from mlfund._solvers.stacked_descent import ROUNDING, Stack, minimise_stack
+from mlfund._solvers.stacked_descent import ROUNDING, Stack, first_slopes, minimise_stack
 from mlfund._solvers.stacked_metrics import Sample, nearest_of, sampled_hessian
 from mlfund._solvers.stacked_problem import StackedProblem
 from mlfund._solvers.stacked_stages import affordable_hessians, sampled_problem
@@ -67,6 +67,8 @@ class ProximalSteps:
     def directions(self, V: NDArray, G: NDArray, models: NDArray, size: NDArray) -> NDArray:
         """Return the steps, (m, k, p), from V with gradients G of the smooth part.
 
+        They are zero where the quadratic model shows no way down.
+
         Parameters
         ----------
         V, G : ndarray of shape (m, k, p)
@@ -81,7 +83,10 @@ class ProximalSteps:
             self._call("many_model_sweeps", models[part], arrays, SWEEPS)
 
         self._on_threads(minimise, len(models))
-        return v.reshape(V.shape) - V
+        D = v.reshape(V.shape) - V
+        # Rounding may have left a Hessian that bends down.
+        D[~(first_slopes(V, G, D, self.l1[models]) < 0)] = 0.0
+        return D
 
     def learn(self, S: NDArray, Y: NDArray, models: NDArray) -> None:
         """Take note of steps S and the changes Y of the gradients, (m, k, p)."""

@@ -272,3 +272,27 @@ def test_curvature_is_learnt_by_bfgs():
     np.testing.assert_allclose(after[2], expected, rtol=1e-10)
     np.testing.assert_allclose(after[2] @ s, y, rtol=1e-10)
     np.testing.assert_array_equal(after[:2], before[:2])
+
+
+def test_a_hessian_that_bends_down_gives_no_step():
+    hessians = np.stack([np.array([[1.0, 3.0], [3.0, 1.0]]), np.eye(2)])
+    G = np.array([[[1.0, 1.0]], [[1.0, -1.0]]])
+    steps = ProximalSteps(hessians, np.full((2, 1, 2), 0.1), 1)
+    D = steps.directions(np.zeros((2, 1, 2)), G, np.arange(2), np.ones(2))
+    assert not D[0].any()
+    np.testing.assert_allclose(D[1, 0], [-0.9, 0.9])
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_float32_rows_that_hardly_any_penalty_holds(k):
+    """Where curvature drowns in rounding, the weights stay where the single solver's are."""
+    X, code = data(n=240, d=15, k=k, noise=0.3)
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    trains = [train for train, _ in StratifiedKFold(3).split(X, code)]
+    found = fit(X, code, k, trains, Cs=[0.1, 10.0, 1e3], tol=1e-6)
+    for fold, train in enumerate(trains):
+        for r in range(len(RATIOS)):
+            W, b = found.W[fold, r, 2], found.b[fold, r, 2]
+            slopes, _ = _slopes(X[train].astype(float), code[train], W, b, k)
+            assert np.abs(slopes).max() < 1e-4
+            assert np.abs(W).max() < 1e3
