@@ -59,7 +59,9 @@ def _models(seed: int, epochs: int) -> dict[str, Any]:
         "random_state": seed,
         "precision": "mixed",
     }
-    cnn = CNNClassifier("simple", **training)
+    # The images as they are, in training and in prediction: moved ones are the question.
+    plain = {"augmentation": None, "test_time_augmentation": None}
+    cnn = CNNClassifier("simple", **plain, **training)
     return {"CNN": cnn, "MLP": MLPClassifier((128,), n_iter_no_change=np.inf, **training)}
 
 

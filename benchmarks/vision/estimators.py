@@ -33,7 +33,12 @@ def mlfund(case: Case, images: Images) -> float:
 
 
 # What the others do not do either.
-PLAIN = {"augmentation": None, "label_smoothing": None, "averaging": None}
+PLAIN = {
+    "augmentation": None,
+    "label_smoothing": None,
+    "averaging": None,
+    "test_time_augmentation": None,
+}
 
 
 def skorch(case: Case, images: Images) -> float:
