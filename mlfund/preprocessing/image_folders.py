@@ -118,9 +118,11 @@ def load_image_folder(
 
 
 def is_image_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder that holds folders, as one of images does."""
+    """Whether a path is a folder that holds folders, or images, if in the wrong place."""
     root = Path(path)
-    return root.is_dir() and any(True for _ in _folders(root))
+    if not root.is_dir():
+        return False
+    return any(one.is_dir() or one.suffix.lower() in SUFFIXES for one in _visible(root))
 
 
 def _size(size: Any) -> tuple[int, int] | None:

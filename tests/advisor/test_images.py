@@ -153,7 +153,8 @@ def test_folders_and_arrays_are_the_same_images(folder, tmp_path):
     assert holds_images(folder)
     assert holds_images(tmp_path / "X.npy")
     assert not holds_images(tmp_path / "table.csv")
-    assert not holds_images(folder / "lies")
+    with pytest.raises(ValueError, match="images lie side by side; put the images of each class"):
+        read_images(folder / "lies")
 
 
 def test_training_parts_come_first(folder, tmp_path):
