@@ -61,6 +61,8 @@ class Setting:
         Of the training images that have labels.
     n_epochs : int or None
         Passes over the labelled images; None is `EPOCHS`.
+    device : str
+        Where all nets are trained; "auto" takes a GPU where there is one.
     """
 
     data: str
@@ -70,6 +72,7 @@ class Setting:
     n_images: int | None = None
     shares: tuple[float, ...] = SHARES
     n_epochs: int | None = None
+    device: str = "auto"
 
 
 def run(
@@ -98,7 +101,11 @@ def _accuracies(
 ) -> tuple[dict[float, dict[str, float]], float]:
     start = perf_counter()
     encoder = getattr(mlfund, setting.encoder)(
-        setting.architecture, max_iter=setting.epochs, random_state=seed, precision="auto"
+        setting.architecture,
+        max_iter=setting.epochs,
+        random_state=seed,
+        precision="auto",
+        device=setting.device,
     ).fit(images.X)
     taken = perf_counter() - start
     embedded, unseen = encoder.transform(images.X), encoder.transform(images.X_test)
@@ -151,6 +158,7 @@ def _net(
         max_iter=setting.n_epochs or EPOCHS.get(share, 30),
         random_state=seed,
         precision="auto",
+        device=setting.device,
     )
     return float(net.fit(images.X[rows], images.y[rows]).score(images.X_test, images.y_test))
 

@@ -22,9 +22,18 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=None, help="of the training set; all")
     parser.add_argument("--shares", nargs="+", type=float, default=list(SHARES))
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--device", default=Setting.device)
     given = parser.parse_args()
     settings = [
-        Setting(data, encoder, given.architecture, given.epochs, given.images, tuple(given.shares))
+        Setting(
+            data,
+            encoder,
+            given.architecture,
+            given.epochs,
+            given.images,
+            tuple(given.shares),
+            device=given.device,
+        )
         for data in given.data
         for encoder in given.encoders
     ]

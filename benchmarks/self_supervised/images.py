@@ -24,7 +24,7 @@ class Images:
 
 
 def load(name: str, n_images: int | None = None) -> Images:
-    """Return a data set; with `n_images` the first so many for training, and a tenth to test.
+    """Return a data set; with `n_images` so many to train on, drawn at random, a tenth to test.
 
     Raises
     ------
@@ -34,10 +34,11 @@ def load(name: str, n_images: int | None = None) -> Images:
     images = _mnist() if name == "mnist" else _cifar10()
     if n_images is None:
         return images
-    few = max(100, n_images // 10)
-    return Images(
-        images.X[:n_images], images.y[:n_images], images.X_test[:few], images.y_test[:few]
-    )
+    # Files may be sorted by class.
+    rng = np.random.default_rng(0)
+    train = rng.permutation(len(images.X))[:n_images]
+    test = rng.permutation(len(images.X_test))[: max(100, n_images // 10)]
+    return Images(images.X[train], images.y[train], images.X_test[test], images.y_test[test])
 
 
 def _file(name: str) -> np.lib.npyio.NpzFile:

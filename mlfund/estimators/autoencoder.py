@@ -51,7 +51,7 @@ class Autoencoder(encoder.BaseEncoder):
         Values of a code.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; "auto" is ``min(200, n)``.
-    learning_rate_init : float, default=0.002
+    learning_rate_init : float, default=0.005
         Learning rate that `schedule` multiplies.
     max_iter : int, default=20
         Epochs: the length of `schedule`.
@@ -158,7 +158,7 @@ class Autoencoder(encoder.BaseEncoder):
         normalization: str = "batch",
         n_components: int = 32,
         batch_size: int | str = "auto",
-        learning_rate_init: float = 0.002,
+        learning_rate_init: float = 0.005,
         max_iter: int = 20,
         random_state: Any = None,
         verbose: bool = False,

@@ -73,13 +73,13 @@ class ContrastiveEncoder(encoder.BaseEncoder):
     projection : sequence of int, default=(128, 128)
         Units of the layers behind the embeddings in whose space views are compared; they are
         left out by `transform`.
-    temperature : float, default=0.5
+    temperature : float, default=0.2
         What cosines of views are divided by.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; "auto" is ``min(200, n)``.
         Each view is compared with all others of its batch, so that larger ones make the task
         harder.
-    learning_rate_init : float, default=0.002
+    learning_rate_init : float, default=0.005
         Learning rate that `schedule` multiplies.
     max_iter : int, default=20
         Epochs: the length of `schedule`.
@@ -196,9 +196,9 @@ class ContrastiveEncoder(encoder.BaseEncoder):
         augmentation: Any = "auto",
         corruption: float = 0.6,
         projection: Sequence[int] = (128, 128),
-        temperature: float = 0.5,
+        temperature: float = 0.2,
         batch_size: int | str = "auto",
-        learning_rate_init: float = 0.002,
+        learning_rate_init: float = 0.005,
         max_iter: int = 20,
         random_state: Any = None,
         verbose: bool = False,

@@ -59,7 +59,7 @@ class MaskedAutoencoder(encoder.BaseEncoder):
         For images: side in pixels of the squares; None makes seven of the shorter side.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; "auto" is ``min(200, n)``.
-    learning_rate_init : float, default=0.002
+    learning_rate_init : float, default=0.005
         Learning rate that `schedule` multiplies.
     max_iter : int, default=20
         Epochs: the length of `schedule`.
@@ -172,7 +172,7 @@ class MaskedAutoencoder(encoder.BaseEncoder):
         mask_ratio: float = 0.6,
         patch_size: int | None = None,
         batch_size: int | str = "auto",
-        learning_rate_init: float = 0.002,
+        learning_rate_init: float = 0.005,
         max_iter: int = 20,
         random_state: Any = None,
         verbose: bool = False,
