@@ -297,7 +297,7 @@ class ImagePlots:
     def _rows_before_fit(self, X: Any) -> tuple[np.ndarray, ReadPixels]:
         table = check_array(X, dtype=None) if is_flattened(X) else X
         rows, form = flattened(table, self.channels, self.image_shape)
-        scaler = ImageScaler().fit(rows.reshape(len(rows), *form.size))
+        scaler = ImageScaler(image_shape=form.size).fit(rows.reshape(len(rows), *form.size))
         return rows, ReadPixels(form.size, tuple(scaler.mean_), tuple(scaler.scale_))
 
     def _rows_to_see(self, X: Any, *, few: bool = False) -> np.ndarray:

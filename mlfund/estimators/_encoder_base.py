@@ -268,7 +268,7 @@ class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BuiltModule
         return ProbedScores(module, recipe, seen)
 
     def _recipe_for(self, X: Any, seed: int, dtype: np.dtype[Any]) -> Recipe:
-        size, scaler = self.image_size_, ImageScaler()
+        size, scaler = self.image_size_, ImageScaler(image_shape=self.image_size_)
         if size is None:
             # A row of a table is an image of one pixel, its columns the channels.
             size, scaler = (1, 1, X.shape[1]), StandardScaler()

@@ -87,7 +87,7 @@ def plot_augmentation(
     # Columns of a table, sparse or with names, are pixels like others.
     table = check_array(X, accept_sparse=False, dtype=None) if is_flattened(X) else X
     rows, form = flattened(table, channels, image_shape)
-    scaler = ImageScaler().fit(rows.reshape(len(rows), *form.size))
+    scaler = ImageScaler(image_shape=form.size).fit(rows.reshape(len(rows), *form.size))
     pixels = ReadPixels(form.size, tuple(scaler.mean_), tuple(scaler.scale_))
     entries = [get_augmentation(one) for one in given]
     return draw(rows, pixels, entries, n_images, n_draws, random_state, ax)

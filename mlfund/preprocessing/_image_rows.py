@@ -82,7 +82,8 @@ def form_of(X: Any, channels: str = "last", image_shape: ImageShapeLike = None) 
     channels : {"last", "first"}, default="last"
     image_shape : (int, int), (int, int, int), "row" or None, default=None
         Of flattened rows: height and width, with the channels at the end that `channels`
-        names; "row" for images one pixel high. None takes a square of one channel.
+        names; "row" for images one pixel high. None takes a square of one channel, and
+        refuses arrays with axes for more than four channels of at most four pixels.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def form_of(X: Any, channels: str = "last", image_shape: ImageShapeLike = None) 
     if len(shape) == 3:
         form = ImageForm(shape[1], shape[2], 1, channels, 3)
     elif len(shape) == 4:
-        form = _of_four(shape, channels)
+        form = _of_four(shape, channels, given=image_shape is not None)
     else:
         raise DataError(
             f"X has {len(shape)} axes; images are (n, height, width), (n, height, width, "
@@ -119,14 +120,16 @@ def form_of(X: Any, channels: str = "last", image_shape: ImageShapeLike = None) 
     return form
 
 
-def _of_four(shape: tuple[int, ...], channels: str) -> ImageForm:
+def _of_four(shape: tuple[int, ...], channels: str, *, given: bool) -> ImageForm:
+    """Return the form of (n, ., ., .); a layout that looks mistaken has to be `given`."""
     ends = (shape[1], shape[3])
     counted, other = ends if channels == "first" else ends[::-1]
-    if counted > MOST_COLOURS >= other:
+    if not given and counted > MOST_COLOURS >= other:
         opposite = "first" if channels == "last" else "last"
         raise DataError(
             f"X has shape {shape}, which with channels={channels!r} means {counted} channels of "
-            f"{other} pixels; if the {other} are the channels, give channels={opposite!r}."
+            f"{other} pixels; if the {other} are the channels, give channels={opposite!r}; "
+            f"if not, say so by image_shape={shape[1:]!r}."
         )
     if channels == "first":
         return ImageForm(shape[2], shape[3], shape[1], channels, 4)
@@ -172,10 +175,17 @@ def _size(image_shape: Any, n_values: int, channels: str) -> tuple[int, int, int
 
 def is_flattened(X: Any) -> bool:
     """Whether X is a table of flattened rows, or one that is none of images at all."""
-    if hasattr(X, "shape"):
+    if hasattr(X, "shape") and not _is_list(X):
         return len(X.shape) <= 2
     first = next(iter(X), None) if hasattr(X, "__iter__") else None
     return np.ndim(first) <= 1 if not isinstance(first, str) else True
+
+
+def _is_list(X: Any) -> bool:
+    """Whether X is one object an image: a list, or what numpy and pandas make of one."""
+    if not hasattr(X, "shape"):
+        return True
+    return len(X.shape) == 1 and getattr(X.dtype, "kind", None) == "O"
 
 
 def read_pixels(X: Any) -> np.ndarray:
@@ -188,7 +198,7 @@ def read_pixels(X: Any) -> np.ndarray:
     """
     if hasattr(X, "detach"):
         X = X.detach().cpu().numpy()
-    if not hasattr(X, "dtype") and not hasattr(X, "iloc"):
+    if _is_list(X):
         X = list(X)
         shapes = {np.shape(image) for image in X}
         if len(shapes) > 1:

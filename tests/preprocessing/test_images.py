@@ -1,6 +1,7 @@
 """ImageScaler: what it learns, in which forms images come, what it refuses."""
 
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -120,6 +121,30 @@ def test_in_a_pipeline_and_with_names():
     assert pipeline.fit(flat, y).score(flat, y) > 0.9
     scaler = pipeline[0].set_output(transform="pandas")
     assert list(scaler.transform(flat).columns) == list(flat.columns)
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((2, 2, 5), "last"), ((6, 3, 4), "first")])
+def test_many_channels_of_few_pixels_are_taken_where_the_shape_says_so(shape, channels):
+    X = RNG.random((20, *shape))
+    scaled = ImageScaler(channels=channels, image_shape=shape).fit_transform(X)
+    axes = (0, 1, 2) if channels == "last" else (0, 2, 3)
+    np.testing.assert_allclose(scaled.mean(axis=axes), 0, atol=1e-12)
+    assert scaled.shape == X.shape
+    with pytest.raises(ValueError, match=re.escape(f"say so by image_shape={shape}")):
+        ImageScaler(channels=channels).fit(X)
+
+
+def test_arrays_and_columns_of_images_are_lists_of_them():
+    objects = np.empty(len(COLOURS), dtype=object)
+    objects[:] = list(COLOURS)
+    expected = ImageScaler().fit(COLOURS)
+    for X in (objects, pd.Series(list(COLOURS))):
+        scaler = ImageScaler().fit(X)
+        np.testing.assert_array_equal(scaler.mean_, expected.mean_)
+        assert scaler.image_size_ == expected.image_size_
+    objects[1] = objects[1][:3]
+    with pytest.raises(ValueError, match="differ in size"):
+        ImageScaler().fit(objects)
 
 
 @pytest.mark.parametrize(
