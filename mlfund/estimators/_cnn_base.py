@@ -80,18 +80,24 @@ class BaseCNN(ImagePlots, BuiltModule):
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         form = None
         if not is_flattened(X):
-            X, form = flattened(X, self.channels)
+            X, form = flattened(X, self.channels, self.image_shape)
         X, y = super()._validate(X, y, reset=reset)
         if form is None:
-            X, form = self._read_rows(X)
+            X, form = self._read_rows(X, reset=reset)
         if reset:
             self.image_size_ = form.size
         else:
             self._check_size(form)
         return X, y
 
-    def _read_rows(self, X: Any) -> tuple[np.ndarray, ImageForm]:
-        return flattened(X.toarray() if sp.issparse(X) else X, self.channels, self.image_shape)
+    def _read_rows(self, X: Any, *, reset: bool) -> tuple[np.ndarray, ImageForm]:
+        shape = self.image_shape
+        if shape is None and not reset:
+            # Their number of values has been checked.
+            height, width, channels = self.image_size_
+            last = self.channels == "last"
+            shape = (height, width, channels) if last else (channels, height, width)
+        return flattened(X.toarray() if sp.issparse(X) else X, self.channels, shape)
 
     def _check_size(self, form: ImageForm) -> None:
         if form.size != self.image_size_:
@@ -104,14 +110,14 @@ class BaseCNN(ImagePlots, BuiltModule):
     def _checked_rows(self, X: Any) -> np.ndarray:
         form = None
         if not is_flattened(X):
-            X, form = flattened(X, self.channels)
+            X, form = flattened(X, self.channels, self.image_shape)
             # Images of another size are told as such, not by their number of values.
             self._check_size(form)
         X = validate_data(
             self, X, accept_sparse=["csr", "csc"], reset=False, dtype=self._input_dtypes
         )
         if form is None:
-            X, form = self._read_rows(X)
+            X, form = self._read_rows(X, reset=False)
             self._check_size(form)
         return X if X.dtype == np.uint8 else X.astype(self._recipe.dtype, copy=False)
 
@@ -126,7 +132,10 @@ class BaseCNN(ImagePlots, BuiltModule):
 
     def _spelled_out(self, n_rows: int) -> Self:
         spelled: Self = clone(self)
-        return spelled.set_params(**presets.chosen_by(self, n_rows))
+        return spelled.set_params(**presets.but_batch_size(presets.chosen_by(self, n_rows)))
+
+    def _auto_batch_size(self) -> int:
+        return presets.PRESETS[self.preset].batch_size
 
     def _predictor(self) -> nn.Module:
         views = self.test_time_augmentation
@@ -222,7 +231,7 @@ class BaseCNN(ImagePlots, BuiltModule):
         """Return how pixels are read: as the backbone does, or as these images ask for."""
         if self.backbone is not None:
             return dataclasses.replace(self.backbone.pixels, dtype=dtype.name)
-        scaler = ImageScaler().fit(X.reshape(len(X), *self.image_size_))
+        scaler = ImageScaler(image_shape=self.image_size_).fit(X.reshape(len(X), *self.image_size_))
         return ReadPixels(self.image_size_, tuple(scaler.mean_), tuple(scaler.scale_), dtype.name)
 
     def _layers(self) -> list[Layer]:

@@ -117,6 +117,15 @@ def chosen_by(estimator: Any, n_rows: int) -> dict[str, Any]:
     }
 
 
+def but_batch_size(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without the size of a batch: how many rows remain is not known yet.
+
+    Rows that validate and those without weight are taken off later; `_auto_batch_size` then
+    says what "auto" stands for.
+    """
+    return {name: value for name, value in settings.items() if name != "batch_size"}
+
+
 def is_auto(value: Any) -> bool:
     """Say whether a parameter is left to the preset."""
     return isinstance(value, str) and value == AUTO
@@ -133,7 +142,7 @@ def resolved(estimator: Any, n_rows: int) -> Iterator[dict[str, Any]]:
     """
     chosen = chosen_by(estimator, n_rows)
     given = {name: getattr(estimator, name) for name in chosen}
-    vars(estimator).update(chosen)
+    vars(estimator).update(but_batch_size(chosen))
     try:
         yield chosen
     finally:

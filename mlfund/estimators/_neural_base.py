@@ -34,6 +34,7 @@ from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._neural_callbacks import check_checkpoints, watched
 from mlfund.estimators._neural_plot import draw
 from mlfund.estimators._neural_rows import HostRows
+from mlfund.estimators._neural_steps import DEFAULT_BATCH_SIZE
 from mlfund.estimators._neural_training import Outcome, Progress, train_stochastic
 from mlfund.estimators._neural_validation import hold_out, score_of
 from mlfund.losses import Loss
@@ -141,6 +142,10 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
     def _lower_learning_rate(self) -> Callable[[Engine], bool] | None:
         """Return what to do instead of stopping on a plateau: see `StopOnPlateau`."""
         return None
+
+    def _auto_batch_size(self) -> int:
+        """Return the rows of a batch that "auto" stands for, where there are as many."""
+        return DEFAULT_BATCH_SIZE
 
     def _runs_all_epochs(self) -> bool:
         """Whether a training that ends with its last epoch ends as planned."""

@@ -51,7 +51,9 @@ class Pace:
         if estimator.batch_size == "fit_device":
             batch_size = largest_batch_size(module, objective, rows)
         else:
-            batch_size = rows_of_batch(estimator.batch_size, len(rows))
+            batch_size = rows_of_batch(
+                estimator.batch_size, len(rows), estimator._auto_batch_size()
+            )
         return cls.with_batches(estimator, len(rows), batch_size)
 
     @classmethod
@@ -100,10 +102,10 @@ def penalty_of(estimator: Any) -> Penalty | None:
     return get_penalty("elasticnet", alpha=alpha, l1_ratio=float(l1_ratio))
 
 
-def rows_of_batch(batch_size: Any, n: int) -> int:
+def rows_of_batch(batch_size: Any, n: int, default: int = DEFAULT_BATCH_SIZE) -> int:
     """Return the rows of a batch that `batch_size` asks for on so many; warn where it clips."""
     if batch_size == "auto":
-        return min(DEFAULT_BATCH_SIZE, n)
+        return min(default, n)
     if batch_size > n:
         warnings.warn(
             f"batch_size={batch_size} is larger than the {n} rows to train on; "

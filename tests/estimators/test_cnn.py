@@ -235,6 +235,19 @@ def test_images_of_another_size_are_refused_at_predict(fitted):
         fitted.predict(np.zeros((3, 64)))
 
 
+def test_flattened_images_are_of_the_size_that_was_fitted():
+    high, labels = X[:, :6], y
+    model = net(max_iter=1).fit(high, labels)
+    expected = model.predict_proba(high)
+    np.testing.assert_array_equal(model.predict_proba(high.reshape(N, -1)), expected)
+
+
+def test_many_channels_of_few_pixels_are_taken_where_the_shape_says_so():
+    images = RNG.random((20, 3, 3, 5))
+    model = net(architecture=[Conv(4)], max_iter=1, image_shape=(3, 3, 5)).fit(images, y[:20])
+    assert model.predict(images).shape == (20,)
+
+
 def test_another_number_of_channels_is_refused_at_predict():
     coloured, labels = spots(40, channels=3)
     model = net(max_iter=1).fit(coloured, labels)

@@ -63,6 +63,14 @@ def test_trainings_are_diagnosed_with_what_a_preset_stands_for():
     assert diagnose(net, X[:40], Y[:40], random_state=0).findings
 
 
+def test_automatic_batches_are_of_the_rows_that_remain():
+    weight = np.repeat([0.0, 1.0], [10, len(X) - 10])
+    net = CNNClassifier(SMALL, early_stopping=True, max_iter=2, random_state=0)
+    # Warnings are errors.
+    net.fit(X[:40], Y[:40])
+    net.set_params(early_stopping=False).fit(X[:40], Y[:40], sample_weight=weight[:40])
+
+
 def test_a_preset_of_its_own_name_can_be_searched():
     search = GridSearchCV(
         CNNClassifier(SMALL, **QUICK), {"preset": ["fast", "accurate"]}, cv=2
