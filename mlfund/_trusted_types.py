@@ -77,6 +77,8 @@ _TRUSTED = {
     "mlfund.nets.layers.Pool": "ObjectNode",
     "mlfund.nets.layers.Residual": "ObjectNode",
     "mlfund.nets.layers.Whiten": "ObjectNode",
+    # It runs a torch module of the user's own, which skops refuses to hand over likewise.
+    "mlfund.nets.layers.FromTorch": "ObjectNode",
     # Entries around a function or a class, called in training only. skops refuses to hand over
     # either, but those of torch below, unless the caller of `load` vouches for it.
     "mlfund.losses.CallableLoss": "ObjectNode",

@@ -36,7 +36,7 @@ from mlfund.preprocessing._image_rows import ImageForm, flattened, is_flattened
 WHITENED_ROWS = 5000
 
 CONSTRAINTS: dict[str, list[Any]] = {
-    "architecture": [str, list, tuple],
+    "architecture": [str, list, tuple, nn.Module],
     "channels": [StrOptions({"last", "first"})],
     "image_shape": [StrOptions({"row"}), list, tuple, None],
     "activation": [str],

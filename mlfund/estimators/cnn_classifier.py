@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import StrOptions
+from torch import nn
 
 from mlfund.backbones import Backbone
 from mlfund.estimators import _cnn_base as cnn
@@ -30,11 +31,13 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
 
     Parameters
     ----------
-    architecture : str or list of Layer, default="auto"
+    architecture : str, torch.nn.Module or list of Layer, default="auto"
         A name of `mlfund.nets.architectures`: "lenet", "small", "simple" (three blocks of
         convolution, pooling, normalisation and activation), "deep", "resnet20", "resnet32",
-        "resnet56", "resnet9", "fast" or "wide"; or layers of `mlfund.nets.layers`, without the
-        last one, which is made for the targets.
+        "resnet56", "resnet9", "fast" or "wide"; or layers of `mlfund.nets.layers`, torch
+        modules or a mix of them, from standardised images (n, channels, height, width) to
+        features, without the last layer, which is made for the targets. A module is copied,
+        and trained from the weights it has.
     preset : {"fast", "default", "accurate", "best"}, default="default"
         What parameters that are "auto" stand for, see the guide to images; a
         parameter that is given is as given. `settings_` says what was chosen.
@@ -245,7 +248,7 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
 
     def __init__(
         self,
-        architecture: str | Sequence[Layer] = "auto",
+        architecture: str | nn.Module | Sequence[Layer | nn.Module] = "auto",
         *,
         preset: str = "default",
         channels: str = "last",

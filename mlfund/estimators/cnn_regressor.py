@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
 
 from mlfund.backbones import Backbone
 from mlfund.estimators import _cnn_base as cnn
@@ -27,11 +28,13 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
 
     Parameters
     ----------
-    architecture : str or list of Layer, default="auto"
+    architecture : str, torch.nn.Module or list of Layer, default="auto"
         A name of `mlfund.nets.architectures`: "lenet", "small", "simple" (three blocks of
         convolution, pooling, normalisation and activation), "deep", "resnet20", "resnet32",
-        "resnet56", "resnet9", "fast" or "wide"; or layers of `mlfund.nets.layers`, without the
-        last one, which is made for the targets.
+        "resnet56", "resnet9", "fast" or "wide"; or layers of `mlfund.nets.layers`, torch
+        modules or a mix of them, from standardised images (n, channels, height, width) to
+        features, without the last layer, which is made for the targets. A module is copied,
+        and trained from the weights it has.
     preset : {"fast", "default", "accurate", "best"}, default="default"
         What parameters that are "auto" stand for, see the guide to images; a
         parameter that is given is as given. `settings_` says what was chosen.
@@ -228,7 +231,7 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
 
     def __init__(
         self,
-        architecture: str | Sequence[Layer] = "auto",
+        architecture: str | nn.Module | Sequence[Layer | nn.Module] = "auto",
         *,
         preset: str = "default",
         channels: str = "last",

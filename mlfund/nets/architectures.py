@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from torch import nn
+
 from mlfund._check import check_choice
 from mlfund.nets.layers import (
     Activate,
@@ -39,6 +41,7 @@ from mlfund.nets.layers import (
     Shape,
     Whiten,
 )
+from mlfund.nets.layers._own import own_layers
 
 Builder = Callable[[Shape, str, str], list[Layer]]
 
@@ -47,7 +50,7 @@ SMALLEST_SIDE = 4
 
 
 def layers_for(
-    architecture: str | Sequence[Layer],
+    architecture: str | nn.Module | Sequence[Layer | nn.Module],
     shape: Shape,
     *,
     activation: str = "relu",
@@ -57,8 +60,9 @@ def layers_for(
 
     Parameters
     ----------
-    architecture : str or sequence of Layer
-        A name of `ARCHITECTURES`, or layers, which are checked and returned.
+    architecture : str, torch.nn.Module, or sequence of Layer and torch.nn.Module
+        A name of `ARCHITECTURES`, or layers, which are checked and returned; modules are taken
+        as `FromTorch`, the parts of a plain `torch.nn.Sequential` one by one.
     shape : (int, int, int)
         Channels, height and width of an image.
     activation, normalization : str, default="relu", "batch"
@@ -84,12 +88,12 @@ def layers_for(
         check_choice("architecture", architecture, ARCHITECTURES)
         layers = ARCHITECTURES[architecture](shape, activation, normalization)
     else:
-        layers = list(architecture)
+        layers = own_layers(architecture)
         for place, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 raise ValueError(
                     f"Layer {place} of the architecture is {layer!r}; give layers of "
-                    "mlfund.nets.layers, such as Conv(32) and Pool(), or a name of "
+                    "mlfund.nets.layers, such as Conv(32) and Pool(), torch modules, or a name of "
                     f"{', '.join(map(repr, ARCHITECTURES))}."
                 )
     for layer in layers:

@@ -27,7 +27,8 @@ class LayerRow:
         Floating-point operations of a forward pass of one image: two a multiplication of
         the products; other layers count nothing.
     receptive_field : (int, int) or None
-        Height and width in pixels of what one output sees; None once the output is flat.
+        Height and width in pixels of what one output sees; None once the output is flat,
+        and from a torch module of your own on.
     """
 
     layer: str
@@ -100,12 +101,12 @@ def summarise(layers: Sequence[Layer], shape: Shape) -> list[LayerRow]:
     >>> rows[1].receptive_field
     (4, 4)
     """
-    rows, window = [], ((1, 1), (1, 1))
+    rows, window, known = [], ((1, 1), (1, 1)), True
     for layer in layers:
         # On the meta device modules have shapes and no memory.
         with torch.device("meta"):
             module = layer.module(shape)
-        window = compose(window, layer.window)
+        window, known = compose(window, layer.window), known and layer.has_window
         out = layer.output(shape)
         rows.append(
             LayerRow(
@@ -113,7 +114,7 @@ def summarise(layers: Sequence[Layer], shape: Shape) -> list[LayerRow]:
                 out,
                 sum(p.numel() for p in module.parameters()),
                 2 * layer.multiply_adds(shape),
-                window[0] if len(out) == 3 else None,
+                window[0] if known and len(out) == 3 else None,
             )
         )
         shape = out

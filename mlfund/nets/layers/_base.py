@@ -24,9 +24,12 @@ class Layer(ABC):
     ----------
     way_out : str
         What helps where windows do not fill the image.
+    has_window : bool
+        Whether `window` is known.
     """
 
     way_out: ClassVar[str] = "choose another size of image"
+    has_window: ClassVar[bool] = True
 
     @property
     def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
