@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
@@ -29,8 +28,8 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Schedule(Entry, ABC):
-    """A factor of the base learning rate; subclasses say which.
+class Schedule(Entry):
+    """A factor of the base learning rate; subclasses say which, one of your own by `factor`.
 
     Attributes
     ----------
@@ -75,9 +74,9 @@ class Schedule(Entry, ABC):
         """Return the position in the epochs and the length that the schedule counts by."""
         return now
 
-    @abstractmethod
     def _at(self, now: Position) -> float:
         """Return the factor at a position in the run."""
+        raise NotImplementedError(f"{type(self).__name__} says no factor; write its `factor`.")
 
 
 @dataclass(frozen=True, repr=False)

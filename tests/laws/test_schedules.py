@@ -2,7 +2,7 @@
 
 import math
 import pickle
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from mlfund.schedules import (
     SCHEDULES,
     AdaptiveState,
     FunctionOfProgress,
+    Schedule,
     StepDecay,
     TimedSchedule,
     get_schedule,
@@ -185,6 +186,31 @@ def test_a_function_that_gives_no_factor_is_told_so(found):
     schedule = get_schedule(lambda progress: found)
     with pytest.raises(ValueError, match=r"finite number of at least 0; at progress 0\.5 it"):
         schedule.factor(2, 4, 1)
+
+
+@dataclass(frozen=True)
+class Halved(Schedule):
+    """One of a user, who knows of the public methods only."""
+
+    name = "halved"
+    after: int = 1
+
+    def factor(self, step, total_steps, steps_per_epoch, *, rows_per_epoch=1):
+        return 0.5 if step >= self.after else 1.0
+
+
+def test_a_schedule_of_ones_own_is_its_factor():
+    schedule = get_schedule(Halved(), after=2)
+    assert factors(schedule, 2, 2) == [1.0, 1.0, 0.5, 0.5]
+    assert (schedule.changes, schedule.adaptive) == ("step", False)
+
+
+def test_a_schedule_without_factor_says_what_is_missing():
+    class Nothing(Schedule):
+        name = "nothing"
+
+    with pytest.raises(NotImplementedError, match=r"Nothing says no factor; write its `factor`"):
+        Nothing().factor(0, 1, 1)
 
 
 def test_all_but_those_that_watch_the_loss_are_timed():
