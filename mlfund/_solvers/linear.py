@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from mlfund._solvers import kernels
+from mlfund._solvers import dense_pass, kernels
 from mlfund._solvers.choice import (
     COORDINATE,
     DUAL_COORDINATE,
@@ -38,7 +39,7 @@ from mlfund._solvers.proximal_newton import ProximalNewton
 from mlfund._solvers.rotated import LARGEST_INVERSES, RotatedHessian
 from mlfund._solvers.single import single_precision
 from mlfund._solvers.stopping import PATIENCE, Outcome, Stopping
-from mlfund._solvers.threads import threads_for
+from mlfund._solvers.threads import quiet_blas, threads_for
 
 # In standardised coordinates. Larger ones would overflow when multiplied by weights.
 LARGEST_PENALTY = 1e150
@@ -221,7 +222,7 @@ def _fit(
 
     if device is None:
         solver = _solver_for(problem, solver, l1=bool(problem.l1.any()))
-        with threads_for(2.0 * problem.shape[0] * problem.design.X.size):
+        with _threads_of(problem):
             outcome, separated = run(problem, solver)
     else:
         # Importing torch takes a second, which a fit on the CPU does without.
@@ -240,6 +241,12 @@ def _fit(
         outcome.loss_curve,
         problem.design.passes.n,
     )
+
+
+def _threads_of(problem: Problem) -> contextlib.AbstractContextManager[None]:
+    if dense_pass.suits(problem.design.X, problem.loss):
+        return quiet_blas()
+    return threads_for(2.0 * problem.shape[0] * problem.design.X.size)
 
 
 def _solver_for(problem: Problem, solver: str | None, *, l1: bool) -> str:

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info
 from mlfund import LogisticRegression
 from mlfund._solvers import linear, single
 from mlfund._solvers.products import DETOUR_ENTRIES, skinny_product
-from mlfund._solvers.threads import threads_for
+from mlfund._solvers.threads import blas_threads, quiet_blas, threads_for
 
 SMOOTH = ["newton", "preconditioned-lbfgs", "plain-lbfgs", "nesterov", "gradient-descent"]
 SEARCHED = ["newton", "preconditioned-lbfgs", "plain-lbfgs", "gradient-descent"]
@@ -99,6 +99,20 @@ def test_threads_are_left_as_found():
     finally:
         torch.set_num_threads(torch_before)
     assert [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()] == before
+
+
+def test_a_quiet_blas_leaves_its_threads_to_the_loops():
+    def of_blas():
+        return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+
+    before = of_blas(), blas_threads()
+    with pytest.raises(KeyError), quiet_blas():
+        assert (of_blas(), blas_threads()) == ({1}, before[1])
+        with quiet_blas():
+            assert blas_threads() == before[1]
+        assert (of_blas(), blas_threads()) == ({1}, before[1])
+        raise KeyError
+    assert (of_blas(), blas_threads()) == before
 
 
 @pytest.mark.parametrize("case", ["plain", "read-only", "reversed", "fortran", "swapped"])
