@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from mlfund._check import DataError, check_choice, require
+from mlfund._check import DataError, check_choice, check_positive, require
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 # Names of folders that hold the classes of a part, and what the part is called.
@@ -53,7 +53,8 @@ def load_image_folder(
     split : str, optional
         Read one part alone: "train", "test" or "validation".
     max_images : int, optional
-        At most so many, drawn at random with the shares of the classes and parts kept.
+        At most so many, drawn at random with the shares of the classes and parts kept; but two of
+        each class and part at least.
     random_state : int, RandomState instance or None, default=0
         Source of the draw.
 
@@ -62,9 +63,9 @@ def load_image_folder(
     data : Bunch
         ``images``, ndarray of uint8 and shape (n, height, width) or (n, height, width, 3);
         ``target``, ndarray of int and shape (n,), places in ``target_names``;
-        ``target_names``, list of str; ``filenames``, list of str relative to `path`; ``split``,
-        ndarray of str and shape (n,), or None where the folder has no parts; ``n_found``, the
-        number of images before `max_images`.
+        ``target_names``, list of str, of all parts; ``filenames``, list of str relative to
+        `path`; ``split``, ndarray of str and shape (n,), or None where the folder has no parts;
+        ``n_found``, the number of images before `max_images`.
 
     Raises
     ------
@@ -96,17 +97,20 @@ def load_image_folder(
     wanted = _size(size)
     if mode is not None:
         check_choice("mode", mode, MODES)
+    if max_images is not None:
+        check_positive("max_images", max_images, integer=True)
     require("PIL.Image", "images")
     found = _listed(root)
+    # Of all parts, so that places mean the same in each.
+    names = sorted({name for _, name, _ in found})
     parts = sorted({part for _, _, part in found if part})
     if split is not None:
         if split not in parts:
             has = f"has {', '.join(map(repr, parts))}" if parts else "has no parts"
             raise DataError(f"split={split!r} is not there: {root} {has}.")
         found = [one for one in found if one[2] == split]
-    names = sorted({name for _, name, _ in found})
     kept = _drawn(found, max_images, random_state)
-    images = _read(root, [file for file, _, _ in kept], wanted, mode)
+    images = read_files(root, [file for file, _, _ in kept], wanted, mode)
     return Bunch(
         images=images,
         target=np.array([names.index(name) for _, name, _ in kept], dtype=np.int64),
@@ -140,38 +144,46 @@ def _visible(folder: Path) -> Iterator[Path]:
             yield one
 
 
-def _folders(folder: Path) -> Iterator[Path]:
-    return (one for one in _visible(folder) if one.is_dir())
-
-
 def _listed(root: Path) -> list[tuple[Path, str, str]]:
     """Return file, class and part of every image, in the order of their names."""
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "is not there"
         raise DataError(f"{root} {what}; give a folder that holds one folder of images a class.")
-    folders = list(_folders(root))
-    as_parts = bool(folders) and all(
-        one.name.lower() in SPLITS and any(True for _ in _folders(one)) for one in folders
-    )
-    found = []
-    for folder in folders:
-        part = SPLITS[folder.name.lower()] if as_parts else ""
-        for of_class in _folders(folder) if as_parts else [folder]:
-            found += [(file, of_class.name, part) for file in _images_in(of_class)]
-    if not found:
+    images = {folder: list(images_in(folder)) for folder in _visible(root) if folder.is_dir()}
+    images = {folder: files for folder, files in images.items() if files}
+    if not images:
         loose = sum(1 for one in _visible(root) if one.suffix.lower() in SUFFIXES)
         hint = f": its {loose} images lie side by side" if loose else ""
         raise DataError(
             f"{root} has no folders with images{hint}; put the images of each class into a folder "
             "named after it."
         )
+    as_parts = all(folder.name.lower() in SPLITS for folder in images)
+    deep = (file.parent != folder for folder, files in images.items() for file in files)
+    if as_parts and any(deep):
+        return [one for folder, files in images.items() for one in _of_part(folder, files)]
+    return [(file, folder.name, "") for folder, files in images.items() for file in files]
+
+
+def _of_part(folder: Path, files: Sequence[Path]) -> list[tuple[Path, str, str]]:
+    """Return the images of a part that lie in the folder of a class."""
+    part = SPLITS[folder.name.lower()]
+    found = [
+        (file, file.relative_to(folder).parts[0], part) for file in files if file.parent != folder
+    ]
+    if not found:
+        raise DataError(
+            f"The images of {folder} lie side by side, and those of another part in folders of "
+            "classes; put them into such folders too, or give the folder of the other part alone."
+        )
     return found
 
 
-def _images_in(folder: Path) -> Iterator[Path]:
+def images_in(folder: Path) -> Iterator[Path]:
+    """Yield the files of images in a folder and the folders in it, in the order of their names."""
     for one in _visible(folder):
         if one.is_dir():
-            yield from _images_in(one)
+            yield from images_in(one)
         elif one.suffix.lower() in SUFFIXES:
             yield one
 
@@ -194,9 +206,10 @@ def _drawn(found: list[Any], most: int | None, random_state: Any) -> list[Any]:
     return [found[place] for place in sorted(kept)]
 
 
-def _read(
+def read_files(
     root: Path, files: Sequence[Path], size: tuple[int, int] | None, mode: str | None
 ) -> np.ndarray:
+    """Return the images of files below `root` as one array; see `load_image_folder`."""
     pixels = [_pixels(file, root, size) for file in files]
     _check_sizes(root, files, pixels)
     coloured = mode == "RGB" or (mode is None and any(one.ndim == 3 for one in pixels))
@@ -244,6 +257,9 @@ def _eight_bits(image: Any) -> Any:
     if image.mode.startswith("I;16"):
         # Pillow would cut 16 bits off at 255.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        # Pillow would cut these off at 255 too, and fractions at 0.
+        raise ValueError("its pixels have 32 bits, which do not say what is white; save 8 or 16")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")

@@ -125,6 +125,28 @@ def test_parts_are_recognised(tmp_path):
     assert load_image_folder(tmp_path).target_names == ["other", "test", "train", "val"]
 
 
+def test_a_class_has_one_place_in_all_parts(tmp_path):
+    for name in ("a", "b", "c"):
+        write(tmp_path / "train" / name / "1.png")
+    write(tmp_path / "test" / "c" / "1.png")
+    test = load_image_folder(tmp_path, split="test")
+    assert test.target_names == ["a", "b", "c"]
+    assert test.target.tolist() == [2]
+
+
+def test_parts_without_classes_are_no_classes(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / "train" / name / "1.png")
+    (tmp_path / "val").mkdir()
+    write(tmp_path / "train" / "overview.png")
+    data = load_image_folder(tmp_path)
+    assert (data.target_names, data.split.tolist()) == (["a", "b"], ["train", "train"])
+    write(tmp_path / "test" / "1.png")
+    with pytest.raises(ValueError, match=r"test lie side by side, .* the other part alone"):
+        load_image_folder(tmp_path)
+    assert load_image_folder(tmp_path / "train").target_names == ["a", "b"]
+
+
 def test_some_of_many_keep_the_shares(tmp_path):
     for name, n in (("a", 40), ("b", 20), ("rare", 3)):
         for k in range(n):
@@ -136,6 +158,13 @@ def test_some_of_many_keep_the_shares(tmp_path):
     assert again.filenames == data.filenames
     assert load_image_folder(tmp_path, max_images=21, random_state=1).filenames != data.filenames
     assert len(load_image_folder(tmp_path, max_images=100).target) == 63
+    assert np.bincount(load_image_folder(tmp_path, max_images=1).target).tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("most", [0, -1, 2.5, "9"])
+def test_numbers_of_images_that_are_none_are_refused(folder, most):
+    with pytest.raises(ValueError, match="max_images"):
+        load_image_folder(folder, max_images=most)
 
 
 def test_what_is_no_folder_of_images_is_said(tmp_path):
@@ -154,6 +183,13 @@ def test_what_is_no_folder_of_images_is_said(tmp_path):
 def test_damaged_images_are_named(folder, content):
     (folder / "dog" / "broken.png").write_bytes(content)
     with pytest.raises(ValueError, match=r"dog/broken.png cannot be read as an image .*take it"):
+        load_image_folder(folder)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_images_whose_white_is_not_known_are_named(folder, dtype):
+    write(folder / "dog" / "raw.tif", value=np.full((6, 5), 0.5).astype(dtype))
+    with pytest.raises(ValueError, match=r"dog/raw.tif cannot be read .*32 bits.*; save 8 or 16"):
         load_image_folder(folder)
 
 
