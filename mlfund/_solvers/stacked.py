@@ -36,7 +36,6 @@ def solve_grid(
     standardise: bool = False,
     affine: tuple[NDArray, NDArray] | None = None,
     solver: str | None = None,
-    grids: list[Grid] | None = None,
 ) -> GridFit:
     """Fit logistic regressions for all folds, strengths and l1 ratios.
 
@@ -60,9 +59,6 @@ def solve_grid(
     affine : tuple of two ndarrays of shape (F, d), optional
         In place of `standardise`: centre and scale by which each fold's columns are scaled
         first, (x - centre) / scale. Scales are not zero; for sparse X the centres are.
-    grids : list, optional
-        Gets what `stacked_finish.finish` trains some of the models on with, where all folds
-        have all classes.
 
     Returns
     -------
@@ -83,7 +79,7 @@ def solve_grid(
         absent = absent_classes(rows)
     lacking = absent.any(axis=1)
     if not lacking.any():
-        return _solve_folds(rows, Cs, l1_ratios, terms, grids)
+        return _solve_folds(rows, Cs, l1_ratios, terms)
     fit = empty_fit(rows, len(l1_ratios), len(Cs), terms)
     if not lacking.all():
         whole = rows.of_folds(~lacking)
@@ -93,19 +89,33 @@ def solve_grid(
     return fit
 
 
-def _solve_folds(
-    rows: FoldedRows, Cs, l1_ratios, terms: Terms, grids: list[Grid] | None = None
-) -> GridFit:
-    """Solve a grid whose folds have all classes."""
-    fit = empty_fit(rows, len(l1_ratios), len(Cs), terms)
+def grid_of(
+    rows: FoldedRows, Cs: NDArray, l1_ratios: NDArray, terms: Terms, fit: GridFit | None = None
+) -> Grid:
+    """Return a grid whose folds have all classes, to be solved, or to be finished.
+
+    Parameters
+    ----------
+    rows : FoldedRows
+    Cs, l1_ratios : ndarray
+        As in `solve_grid`.
+    terms : Terms
+    fit : GridFit, optional
+        What an earlier grid of the same arguments found, for `stacked_finish.finish`.
+    """
+    rows = dataclasses.replace(rows, X=_fitting_form(rows.X))
     design = _design(rows, terms)
-    _tell_scales(fit, design)
-    grid = Grid(rows, design, Cs, l1_ratios, fold_weight_sums(rows), fit, terms)
-    fit.solver = grid.solve() or fit.solver
-    if grids is not None:
-        design.release(np.float32)
-        grids.append(grid)
-    return fit
+    if fit is None:
+        fit = empty_fit(rows, len(l1_ratios), len(Cs), terms)
+        _tell_scales(fit, design)
+    return Grid(rows, design, Cs, l1_ratios, fold_weight_sums(rows), fit, terms)
+
+
+def _solve_folds(rows: FoldedRows, Cs, l1_ratios, terms: Terms) -> GridFit:
+    """Solve a grid whose folds have all classes."""
+    grid = grid_of(rows, Cs, l1_ratios, terms)
+    grid.solve()
+    return grid.fit
 
 
 def _design(rows: FoldedRows, terms: Terms) -> FoldedDesign:

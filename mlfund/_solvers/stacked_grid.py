@@ -51,8 +51,8 @@ class Grid:
     fit: GridFit
     terms: Terms
 
-    def solve(self) -> str | None:
-        """Fit all models; return the algorithm when none were stacked."""
+    def solve(self) -> None:
+        """Fit all models; `fit.solver` becomes the algorithm when none were stacked."""
         by_strength, names = np.argsort(self.Cs, kind="stable"), []
         pairs: list[tuple[int, int]] = []
         for r, ratio in enumerate(self.ratios.tolist()):
@@ -62,7 +62,9 @@ class Grid:
             pairs += [(r, c) for c in by_strength[with_l1].tolist()]
             names.append(self._solve_paths(r, ratio, by_strength[~smooth & ~with_l1]))
         self._solve_l1(np.array(pairs, dtype=int).reshape(-1, 2))
-        return names[0] if all(names) and not pairs else None
+        if all(names) and not pairs:
+            self.fit.solver = str(names[0])
+        self.design.release(np.float32)
 
     @property
     def _entries(self) -> int:
@@ -196,6 +198,10 @@ class Grid:
         """Fit one model by the single solver; return weights, intercepts, algorithm."""
         X, loss = rows or self._fold_rows(fold)
         fit, strength = self.fit, 1.0 / self.Cs[c] / self.total[fold]
+        where = (fold, r, c)
+        spent, most = int(fit.n_iter[where]), self.terms.max_iter
+        # What is begun anew has all iterations, as the single fit has.
+        left = most if start is None else max(most - spent, 1)
         if start is not None and fit.scale is not None:
             start = (start[0] * fit.scale[fold], start[1] + start[0] @ fit.mean[fold])
         found: Fit = solve(
@@ -204,7 +210,7 @@ class Grid:
             Penalty(strength * (1.0 - ratio), strength * ratio, self.terms.of_intercept),
             intercept=self.design.intercept,
             tol=self.terms.tol,
-            max_iter=max(self.terms.max_iter - int(fit.n_iter[fold, r, c]), 1),
+            max_iter=left,
             rng=self.terms.rng,
             solver=self.terms.solver,
             start=start,
@@ -213,9 +219,8 @@ class Grid:
         if fit.scale is not None:
             W = W / fit.scale[fold]
             b = b - W @ fit.mean[fold]
-        where = (fold, r, c)
         fit.W[where], fit.b[where] = W, b
-        fit.n_iter[where] += found.n_iter
+        fit.n_iter[where] = min(spent + found.n_iter, most)
         fit.converged[where] = found.status != "max_iter"
         fit.gradient[where] = found.gradient
         return W, b, found.solver

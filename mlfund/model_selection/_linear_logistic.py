@@ -14,8 +14,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from mlfund._solvers.linear import Fit
-from mlfund._solvers.stacked import solve_grid
-from mlfund._solvers.stacked_data import GridFit
+from mlfund._solvers.stacked import grid_of
+from mlfund._solvers.stacked_data import GridFit, Terms
 from mlfund._solvers.stacked_descent import DECREMENT_PART
 from mlfund._solvers.stacked_finish import finish
 from mlfund._solvers.stacked_grid import L1_UNKNOWNS, Grid
@@ -87,12 +87,14 @@ def looseness(estimator: LogisticRegression) -> float | None:
 class _Solved:
     """A piece that was solved for some splits, and what trains its models on.
 
-    `arguments` has for each estimator what it minimises, and what its parameters are warned of.
+    `grid` holds the rows in its order; where it is None it is made anew. `arguments` has for
+    each estimator what it minimises, and what its parameters are warned of.
     """
 
     piece: Piece
     part: Part
-    grid: Grid
+    fit: GridFit
+    grid: Grid | None
     checked: CheckedRows
     estimators: Sequence[LogisticRegression]
     arguments: Sequence[_Arguments]
@@ -103,14 +105,17 @@ class _Solved:
         piece = self.piece.of(numbers)
         if not piece.candidates:
             return
+        grid = self.grid
+        if grid is None:
+            grid = _grid(self.piece, self.part, self.estimators[0], self.fit)
         of_ratio, at = np.array(piece.of_ratio), np.array(piece.at)
         for r in np.unique(of_ratio).tolist():
-            finish(self.grid, r, np.unique(at[of_ratio == r]), FINEST)
+            finish(grid, r, np.unique(at[of_ratio == r]), FINEST)
         yield from self.models(piece, time.perf_counter() - start)
 
     def models(self, piece: Piece, seconds: float) -> Iterator[LinearClassifiers]:
         """Yield the models of a piece, or of a part of it, split by split."""
-        fit, affine = self.grid.fit, self.part.folded.affine
+        fit, affine = self.fit, self.part.folded.affine
         for fold, split in enumerate(self.part.splits.tolist()):
             stack = _stack(fit, fold, piece, affine, self.checked)
             models = LinearClassifiers(
@@ -132,7 +137,7 @@ class _Solved:
     ) -> list[warnings.WarningMessage]:
         """Return what the single fits would have warned of."""
         caught: list[warnings.WarningMessage] = []
-        fit = self.grid.fit
+        fit = self.fit
         for position, number in enumerate(piece.candidates):
             objective, of_arguments = self.arguments[number]
             caught += of_arguments
@@ -183,15 +188,19 @@ def train(
             # The Hessian of each model.
             entries += entries**2 // ARRAYS
         sizes = entries, checked.dense_entries
-        for piece in pieces(wanted, len(part.splits), *sizes, memory_limit):
+        cut = list(pieces(wanted, len(part.splits), *sizes, memory_limit))
+        for piece in cut:
             start = time.perf_counter()
             some = part.of(piece.splits, checked)
-            grid = _solve(piece, some, first)
-            solved = _Solved(piece, some, grid, checked, estimators, arguments)
+            grid = _grid(piece, some, first)
+            grid.solve()
+            # Of many pieces the weights alone wait to be finished.
+            kept_grid = grid if len(cut) == 1 else None
+            solved = _Solved(piece, some, grid.fit, kept_grid, checked, estimators, arguments)
             yield from solved.models(piece, time.perf_counter() - start)
             if undecided is not None:
                 kept.append(solved)
-            del grid, solved
+            del grid, kept_grid, solved
             alive -= len(piece.candidates) * len(some.splits)
             report(alive, total)
     while undecided is not None and (numbers := undecided()):
@@ -211,21 +220,18 @@ def _objective(estimator: LogisticRegression) -> Objective:
     return recorded(check_arguments, estimator)[0]
 
 
-def _solve(piece: Piece, part: Part, first: LogisticRegression) -> Grid:
-    grids: list[Grid] = []
-    solve_grid(
-        part.folded,
-        np.array(piece.strengths),
-        np.array(piece.ratios),
+def _grid(piece: Piece, part: Part, first: LogisticRegression, fit: GridFit | None = None) -> Grid:
+    """Return the grid of a piece, to be solved; or to be finished, from what was found."""
+    terms = Terms(
         intercept=bool(first.fit_intercept),
         tol=first.tol,
         max_iter=first.max_iter,
         rng=check_random_state(0 if first.random_state is None else first.random_state),
         of_intercept=_objective(first).of_intercept,
-        affine=part.folded.affine,
-        grids=grids,
+        standardise=False,
+        solver=None,
     )
-    return grids[0]
+    return grid_of(part.folded, np.array(piece.strengths), np.array(piece.ratios), terms, fit)
 
 
 def _stack(

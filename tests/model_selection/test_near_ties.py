@@ -1,5 +1,7 @@
 """The best candidate of a search is that of the optima, where tolerances leave it open."""
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mlfund import BatchedGridSearchCV, LogisticRegression
 from mlfund._solvers import stacked_grid
+from mlfund._solvers.stacked_rows import FoldedDesign
 from mlfund.model_selection import _linear_logistic
 from mlfund.model_selection._near_ties import MOST, NearTies
 
@@ -209,3 +212,31 @@ def test_a_memory_limit_changes_where_they_are_finished_not_the_best(limit):
     grid = {"logisticregression__C": np.logspace(-2, 2, 9)}
     found = search(model, grid, scoring="neg_log_loss", memory_limit=limit)
     assert found.best_params_ == {"logisticregression__C": 0.31622776601683794}
+
+
+def test_of_many_pieces_the_weights_alone_wait(monkeypatch):
+    """Each piece has the rows in an order of its own: too much to hold for all of them."""
+
+    def held():
+        gc.collect()
+        return sum(type(one) is FoldedDesign for one in gc.get_objects())
+
+    before, waiting, asked = held(), [], []
+    undecided = NearTies.undecided
+
+    def watched(ties):
+        waiting.append(held() - before)
+        asked.append(undecided(ties))
+        return asked[-1]
+
+    monkeypatch.setattr(NearTies, "undecided", watched)
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(solver="saga", tol=1e-2, max_iter=10_000)
+    )
+    pairs = [(0.3, 0.0), (0.301, 0.01), (0.302, 0.02), (0.01, 0.5)]
+    grid = [{"logisticregression__C": [C], "logisticregression__l1_ratio": [r]} for C, r in pairs]
+    found = search(model, grid, scoring="neg_log_loss")
+    assert asked[0]
+    assert waiting == [0] * len(asked)
+    exact = clone(model).set_params(logisticregression__tol=1e-9)
+    assert found.best_index_ == search(exact, grid, scoring="neg_log_loss").best_index_

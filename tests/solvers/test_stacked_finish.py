@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from mlfund._solvers import stacked, stacked_grid
-from mlfund._solvers.stacked import solve_grid
-from mlfund._solvers.stacked_data import FoldedRows, training_times
+from mlfund._solvers.stacked import grid_of
+from mlfund._solvers.stacked_data import FoldedRows, Terms, training_times
 from mlfund._solvers.stacked_finish import finish
 
 CS = np.array([3.0, 0.01, 1.0, 30.0])
@@ -25,18 +25,22 @@ def table(seed, *, k, n=150, d=5):
     return X, code, training_times(trains, n)
 
 
-def solve(rows, tol, *, ratio=0.0, grids=None, **terms):
-    kept = {"intercept": True, "max_iter": 1000, "rng": np.random.RandomState(0), **terms}
-    return solve_grid(rows, CS, np.array([ratio]), tol=tol, grids=grids, **kept)
+def solved(rows, tol, *, ratio=0.0, intercept=True, of_intercept=None, standardise=False):
+    terms = Terms(intercept, tol, 1000, np.random.RandomState(0), of_intercept, standardise, None)
+    grid = grid_of(rows, CS, np.array([ratio]), terms)
+    grid.solve()
+    return grid
 
 
-def check_finished(rows, *, ratio=0.0, loose=1e-2, atol=1e-7, far=True, **terms):
-    grids = []
-    found = solve(rows, loose, ratio=ratio, grids=grids, **terms)
+def check_finished(rows, *, ratio=0.0, loose=1e-2, atol=1e-7, far=True, anew=False, **terms):
+    grid = solved(rows, loose, ratio=ratio, **terms)
+    found = grid.fit
     before, first = found.W.copy(), found.n_iter.copy()
-    exact = solve(rows, 1e-12, ratio=ratio, **terms)
+    exact = solved(rows, 1e-12, ratio=ratio, **terms).fit
     chosen = np.array([2, 1])
-    finish(grids[0], 0, chosen, 1e-11)
+    if anew:
+        grid = grid_of(rows, CS, grid.ratios, grid.terms, found)
+    finish(grid, 0, chosen, 1e-11)
     others = np.setdiff1d(np.arange(len(CS)), chosen)
     np.testing.assert_array_equal(found.W[:, :, others], before[:, :, others])
     unit = np.abs(exact.W).max()
@@ -55,8 +59,9 @@ def check_finished(rows, *, ratio=0.0, loose=1e-2, atol=1e-7, far=True, **terms)
     scaled=st.booleans(),
     intercept=st.sampled_from(["free", "penalised", "none"]),
     weighted=st.booleans(),
+    anew=st.booleans(),
 )
-def test_finished_models_are_those_of_a_tight_fit(seed, k, scaled, intercept, weighted):
+def test_finished_models_are_those_of_a_tight_fit(seed, k, scaled, intercept, weighted, anew):
     X, code, times = table(seed, k=k)
     weights = np.random.RandomState(seed).uniform(0.5, 2, len(X)) if weighted else None
     rows = FoldedRows(X, code, k, weights, times)
@@ -64,6 +69,7 @@ def test_finished_models_are_those_of_a_tight_fit(seed, k, scaled, intercept, we
         rows,
         # whatever the seed, a small problem may be solved at once
         far=False,
+        anew=anew,
         standardise=scaled,
         intercept=intercept != "none",
         of_intercept=1.0 if intercept == "penalised" else None,

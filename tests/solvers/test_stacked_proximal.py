@@ -111,6 +111,18 @@ def test_the_optimum_is_scipys(ratio):
     np.testing.assert_allclose(found.b[0, 0, 0, 0], parts[-1], atol=1e-5)
 
 
+def test_what_is_begun_anew_has_all_iterations(monkeypatch):
+    X, code = data()
+    problem = (X, code, 2, [train for train, _ in StratifiedKFold(3).split(X, code)])
+    terms = {"ratios": [1.0], "Cs": [1.0], "standardise": True}
+    alone = one_by_one(monkeypatch, *problem, **terms)
+    monkeypatch.setattr(stacked_proximal, "MOST_STEPS", 2)
+    monkeypatch.setattr(stacked_grid, "STEEP", 0.0)
+    found = fit(*problem, max_iter=int(alone.n_iter.max()) + 1, **terms)
+    assert found.converged.all()
+    assert_same(found, alone)
+
+
 def test_so_small_a_C_that_all_weights_are_zero():
     X, code = data()
     trains = [train for train, _ in StratifiedKFold(4).split(X, code)]
