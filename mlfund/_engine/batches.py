@@ -57,6 +57,13 @@ class Batches:
     smallest : int, default=1
         A last batch of fewer rows is joined to the one before it: batch statistics
         need two rows.
+    numbered : bool, default=False
+        Whether batches say which rows they hold.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs that ended before, which the batches are told; whoever iterates sets it.
 
     Notes
     -----
@@ -71,12 +78,15 @@ class Batches:
         draw_order: Callable[[], np.ndarray] | None = None,
         steps_of: int = 1,
         smallest: int = 1,
+        numbered: bool = False,
     ) -> None:
         self.rows = rows
         self.batch_size = int(batch_size)
         self.draw_order = draw_order
         self.steps_of = int(steps_of)
         self.smallest = int(smallest)
+        self.numbered = numbered
+        self.epoch = 0
         self._block: Tensor | None = None
         self._host_blocks: HostBlocks | None = None
 
@@ -91,11 +101,12 @@ class Batches:
         for first in range(0, count, per_block):
             last = min(first + per_block, count)
             offset = plan.bounds[first]
-            X, y, weight = self._gather(plan.order, offset, plan.bounds[last])
+            X, y, weight, number = self._gather(plan.order, offset, plan.bounds[last])
             for i in range(first, last):
                 part = slice(plan.bounds[i] - offset, plan.bounds[i + 1] - offset)
                 w = None if weight is None else weight[part]
-                batch = Batch.of(X[part], y[part], w, plan.totals[i])
+                numbers = None if number is None else number[part]
+                batch = Batch.of(X[part], y[part], w, plan.totals[i], numbers, self.epoch)
                 if self.steps_of > 1:
                     self._place_in_step(batch, i, plan)
                 yield batch
@@ -113,7 +124,8 @@ class Batches:
     def take(self, plan: Plan, number: int) -> Batch:
         """Return one batch of an epoch by itself."""
         start, stop = plan.bounds[number : number + 2]
-        return Batch.of(*self._gather(plan.order, start, stop), plan.totals[number])
+        X, y, weight, numbers = self._gather(plan.order, start, stop)
+        return Batch.of(X, y, weight, plan.totals[number], numbers, self.epoch)
 
     def _place_in_step(self, batch: Batch, number: int, plan: Plan) -> None:
         first = number - number % self.steps_of
@@ -128,19 +140,21 @@ class Batches:
 
     def _gather(
         self, order: np.ndarray | None, start: int, stop: int
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Return features, targets, weights and numbers of consecutive rows of an order."""
         rows = self.rows
         if order is None:
             part = slice(start, stop)
             X = self._stream().take(part) if self._streams else rows.features(part)
-            return X, rows.y[part], rows.weight_of(part)
+            number = torch.arange(start, stop, device=rows.device) if self.numbered else None
+            return X, rows.y[part], rows.weight_of(part), number
         chosen = order[start:stop]
         index = torch.from_numpy(chosen).to(rows.device)
         if self._streams:
             X = self._stream().take(chosen)
         else:
             X = rows.features(chosen) if rows.is_sparse else self._select(index)
-        return X, rows.y[index], rows.weight_of(index)
+        return X, rows.y[index], rows.weight_of(index), index if self.numbered else None
 
     @property
     def _streams(self) -> bool:

@@ -29,6 +29,10 @@ class Batch(tuple[Tensor, Tensor]):
         Whether a step of the optimizer follows; False while gradients are accumulated.
     step_total, step_rows : float, int
         Sum of weights and number of rows of all batches of the step.
+    number : Tensor of shape (rows,) or None
+        Which of the training rows they are; None where it does not matter.
+    epoch : int
+        Epochs that ended before.
     """
 
     weight: Tensor | None
@@ -37,15 +41,26 @@ class Batch(tuple[Tensor, Tensor]):
     closes: bool
     step_total: float
     step_rows: int
+    number: Tensor | None
+    epoch: int
 
     @classmethod
-    def of(cls, X: Tensor, y: Tensor, weight: Tensor | None, total: float) -> Batch:
+    def of(
+        cls,
+        X: Tensor,
+        y: Tensor,
+        weight: Tensor | None,
+        total: float,
+        number: Tensor | None = None,
+        epoch: int = 0,
+    ) -> Batch:
         """Make a batch; `total` is the sum of its weights (of ones without weights)."""
         batch = cls((X, y))
         rows = y.shape[0]
         # Where nothing weighs anything, any total gives the gradient zero; none gives NaN.
         batch.weight, batch.total, batch.rows = weight, total or float(rows), rows
         batch.closes, batch.step_total, batch.step_rows = True, batch.total, rows
+        batch.number, batch.epoch = number, epoch
         return batch
 
 

@@ -136,6 +136,7 @@ class Engine(NeuralNet):
             iterator_train__draw_order=order,
             iterator_train__steps_of=accumulation_steps,
             iterator_train__smallest=2 if batch_norm_layers(module) else 1,
+            iterator_train__numbered=bool(transforms),
             iterator_valid=Batches,
             iterator_valid__batch_size=validation_rows(module, batch_size),
             train_split=None if valid is None else Holdout(valid),
@@ -296,8 +297,9 @@ class Engine(NeuralNet):
     ) -> None:
         self._set_training(training)
         eager = self._eager
-        if training and not eager:
-            step_fn = self.lean_step
+        if training:
+            iterator.epoch = self.epochs_before(iterator)
+            step_fn = step_fn if eager else self.lean_step
         losses, raws = EpochLosses(self.criterion_.report_scale), []
         captured = self._captured_steps(iterator) if training and not eager else None
         if captured is not None:
@@ -320,6 +322,10 @@ class Engine(NeuralNet):
         self.history.record(prefix + "_batch_count", len(iterator))
         if not training and self.score is not None:
             self.history.record("valid_score", self.score(torch.cat(raws), iterator.rows))
+
+    def epochs_before(self, batches: Batches) -> int:
+        """Return the epochs so far, those included whose steps `n_steps_` began with."""
+        return self.n_steps_ // -(-len(batches) // self.accumulation_steps)
 
     def _prepare_step(self) -> None:
         """Put together what a step of this training consists of."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlfund._entries import publish, resolve
+from mlfund.augmentation._alternating import AlternatingFlip
 from mlfund.augmentation._base import Augmentation, Rows, Transform, transforms_of
 from mlfund.augmentation._crops import RandomGrayscale, RandomResizedCrop
 from mlfund.augmentation._images import (
@@ -34,6 +35,7 @@ from mlfund.augmentation._rows import GaussianNoise, LabelSmoothing
 
 __all__ = [
     "AUGMENTATIONS",
+    "AlternatingFlip",
     "Augmentation",
     "ColorJitter",
     "CutMix",
@@ -83,6 +85,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "gaussian_noise": GaussianNoise(),
     "label_smoothing": LabelSmoothing(),
     "flip": RandomFlip(),
+    "alternating_flip": AlternatingFlip(),
     "shift": RandomShift(),
     "affine": RandomAffine(),
     "color_jitter": ColorJitter(),

@@ -28,11 +28,17 @@ class Rows(NamedTuple):
         Targets, floating point; for more than two classes their probabilities.
     weight : Tensor of shape (n,) or None
         Weights >= 0; None counts every row once.
+    number : Tensor of shape (n,) or None
+        Which of the training rows they are, int64, where that is known.
+    epoch : int
+        Epochs that ended before.
     """
 
     X: Tensor
     y: Tensor
     weight: Tensor | None = None
+    number: Tensor | None = None
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,8 @@ def transforms_of(
     -------
     list of callable
         ``transform(batch, generator) -> batch``. A batch is a pair (X, y) with the
-        attributes `weight` and `total`, made by ``type(batch).of(X, y, weight, total)``.
+        attributes `weight`, `total`, `number` and `epoch`, made by
+        ``type(batch).of(X, y, weight, total, number, epoch)``.
 
     Raises
     ------
@@ -132,7 +139,8 @@ def _transform(augmentation: Augmentation, target: str, n_classes: int) -> Trans
             )
         if augmentation.softens and not y.is_floating_point():
             y = F.one_hot(y, n_classes).to(X.dtype if X.is_floating_point() else torch.float32)
-        rows = augmentation.apply(Rows(X, y, batch.weight), generator, target)
-        return type(batch).of(rows.X, rows.y, rows.weight, batch.total)
+        given = Rows(X, y, batch.weight, batch.number, batch.epoch)
+        rows = augmentation.apply(given, generator, target)
+        return type(batch).of(rows.X, rows.y, rows.weight, batch.total, batch.number, batch.epoch)
 
     return transform

@@ -50,12 +50,12 @@ class Mixup(_OfPairs):
 
     def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
         """Return mixed rows; see `Augmentation.apply`."""
-        X, y, weight = rows
+        X, y, weight = rows.X, rows.y, rows.weight
         partner, share = _pairs(X, self.alpha, generator)
         share = share.to(X.dtype)
         mixed_X = X[partner].lerp(X, share.view(-1, *[1] * (X.ndim - 1)))
         mixed_y = y[partner].lerp(y, share[:, None].to(y.dtype))
-        return Rows(mixed_X, mixed_y, _pair_weights(weight, partner))
+        return rows._replace(X=mixed_X, y=mixed_y, weight=_pair_weights(weight, partner))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class CutMix(_OfPairs):
 
     def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
         """Return images with boxes of others; see `Augmentation.apply`."""
-        X, y, weight = rows
+        X, y, weight = rows.X, rows.y, rows.weight
         check_images(self.name, X)
         n, _, high, wide = X.shape
         partner, share = _pairs(X, self.alpha, generator)
@@ -93,7 +93,7 @@ class CutMix(_OfPairs):
         mixed_X = torch.where(box[:, None], X[partner], X)
         kept = 1 - box.to(y.dtype).mean(dim=(1, 2))
         mixed_y = y[partner].lerp(y, kept[:, None])
-        return Rows(mixed_X, mixed_y, _pair_weights(weight, partner))
+        return rows._replace(X=mixed_X, y=mixed_y, weight=_pair_weights(weight, partner))
 
 
 def _pairs(X: Tensor, alpha: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:

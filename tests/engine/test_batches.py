@@ -43,6 +43,20 @@ def test_an_epoch_has_every_row_once_in_order(monkeypatch, sparse, block_bytes):
     assert seen == 23
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_batches_say_which_rows_they_hold_where_that_is_asked(monkeypatch, shuffled):
+    monkeypatch.setattr(batches_module, "BLOCK_BYTES", 3 * 8 * 10)
+    order = np.random.RandomState(0).permutation(23)
+    draw = (lambda: order) if shuffled else None
+    batches = Batches(rows(), 5, draw, numbered=True)
+    batches.epoch = 4
+    plan = batches.plan()
+    for batch in [*batches, *(batches.take(plan, place) for place in range(len(batches)))]:
+        np.testing.assert_array_equal(batch.number, batch[1])
+        assert batch.epoch == 4
+    assert next(iter(Batches(rows(), 5, draw))).number is None
+
+
 def test_without_an_order_batches_are_views_of_the_data():
     data = rows()
     first = next(iter(Batches(data, 5)))

@@ -8,6 +8,7 @@ import torch
 from scipy import ndimage
 
 from mlfund.augmentation import (
+    AlternatingFlip,
     ColorJitter,
     CutMix,
     Cutout,
@@ -51,6 +52,33 @@ def test_flips_of_both_axes_are_drawn_apart():
     for dims in ((), (2,), (3,), (2, 3)):
         part = same(found, given.X.flip(dims)).float().mean().item()
         assert part == pytest.approx(0.25, abs=0.1)
+
+
+def test_an_alternating_flip_shows_each_image_and_its_mirror_image_in_turn():
+    flip, given = AlternatingFlip(), images()._replace(number=torch.arange(N))
+    epochs = [flip.apply(given._replace(epoch=e), seeded(), "real").X for e in range(3)]
+    mirrored = same(epochs[0], given.X.flip(3))
+    assert (mirrored ^ same(epochs[0], given.X)).all()
+    assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.1)
+    # Neighbours are not in one half, nor in turn in both.
+    assert (mirrored[1:] == mirrored[:-1]).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    torch.testing.assert_close(epochs[1], epochs[0].flip(3), rtol=0, atol=0)
+    torch.testing.assert_close(epochs[2], epochs[0], rtol=0, atol=0)
+
+
+def test_an_alternating_flip_goes_by_the_row_and_the_seed_alone():
+    flip, given = AlternatingFlip(), images()._replace(number=torch.arange(N))
+    order = torch.randperm(N, generator=seeded(1))
+    used = seeded()
+    torch.rand(5, generator=used)
+    shuffled = given._replace(X=given.X[order], number=order)
+    expected = flip.apply(given, seeded(), "real").X
+    torch.testing.assert_close(flip.apply(shuffled, used, "real").X, expected[order])
+    other = flip.apply(given, seeded(7), "real").X
+    assert same(other, expected).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    # Rows that nobody counted are drawn for.
+    drawn = [flip.apply(images(), used, "real").X for _ in range(2)]
+    assert same(*drawn).float().mean().item() == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("fill", ["zeros", "reflect"])
