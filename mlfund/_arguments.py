@@ -144,14 +144,18 @@ def _add_output(group: Any) -> None:
 def _add_predict(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:
     parser = commands.add_parser(
         "predict",
-        help="predict the rows of a new file with a saved model",
-        description="Predict the rows of a new file with a model that `mlfund advise` saved.",
+        help="predict new rows or images with a saved model",
+        description="Predict new rows or images with a model that `mlfund advise` saved.",
         epilog=_PREDICT_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     parser.add_argument("model", metavar="MODEL", help="model.skops of `mlfund advise`")
-    parser.add_argument("file", metavar="FILE", help="csv, tsv (also .gz), parquet or feather")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="csv, tsv (also .gz), parquet or feather; or images: a folder of them, npz or npy",
+    )
     parser.add_argument(
         "--out", default="-", metavar="FILE", help="csv to write; - is standard output (default)"
     )

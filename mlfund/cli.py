@@ -95,7 +95,7 @@ def _columns(options: argparse.Namespace) -> tuple[TableFile, Any, Any, str]:
 
 
 def _are_images(options: argparse.Namespace) -> bool:
-    if options.demo:
+    if getattr(options, "demo", False):
         return False
     from mlfund.advisor.reading_images import holds_images
 
@@ -217,16 +217,9 @@ class _Run:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    """Load, read, match, predict, write."""
-    from mlfund.advisor.predicting import match_columns, predict_frame, text_columns
-    from mlfund.advisor.reading import read_table
-
+    """Load, read, predict, write."""
     model = _load_model(options.model)
-    table = read_table(options.file, delimiter=options.delimiter, as_text=text_columns(model))
-    X, notes = match_columns(model, table.frame, table.name)
-    for note in (*table.notes, *notes):
-        _warn(note)
-    predictions = predict_frame(model, X)
+    predictions = _predictions(model, options)
     if options.out == "-":
         predictions.to_csv(sys.stdout, index=False)
         return OK
@@ -234,6 +227,37 @@ def _predict(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(f"{len(predictions):,} predictions are in {options.out}.")
     return OK
+
+
+def _predictions(model: Any, options: argparse.Namespace) -> Any:
+    """Read rows or images as the model saw them, and predict them."""
+    from mlfund.advisor.predicting_images import fitted_size, predict_images
+
+    size = fitted_size(model)
+    if _are_images(options):
+        if size is None:
+            raise UsageError(
+                f"{options.file} holds images, and {options.model} was not fitted on images; give "
+                "a table with the columns it was fitted on."
+            )
+        return predict_images(model, options.file)
+    if size is not None:
+        raise UsageError(
+            f"{options.model} was fitted on images of {size[0]} x {size[1]} pixels, and "
+            f"{options.file} is a table; give a folder of images, or an npz or npy file."
+        )
+    return _of_table(model, options)
+
+
+def _of_table(model: Any, options: argparse.Namespace) -> Any:
+    from mlfund.advisor.predicting import match_columns, predict_frame, text_columns
+    from mlfund.advisor.reading import read_table
+
+    table = read_table(options.file, delimiter=options.delimiter, as_text=text_columns(model))
+    X, notes = match_columns(model, table.frame, table.name)
+    for note in (*table.notes, *notes):
+        _warn(note)
+    return predict_frame(model, X)
 
 
 def _load_model(path: str) -> Any:

@@ -68,7 +68,7 @@ def match_columns(model: Any, frame: pd.DataFrame, file: str) -> tuple[pd.DataFr
     return frame[names], notes
 
 
-def predict_frame(model: Any, X: pd.DataFrame) -> pd.DataFrame:
+def predict_frame(model: Any, X: Any) -> pd.DataFrame:
     """Return one row of predictions for each row, in order.
 
     Returns

@@ -125,19 +125,19 @@ def _drawn_note(kept: int, found: int) -> str:
 
 
 def _npz(path: Path, target: str | None) -> tuple[np.ndarray, pd.Series, list[str]]:
-    arrays = _loaded(path)
+    arrays = loaded(path)
     images = [name for name, array in arrays.items() if array.ndim >= 3]
     if not images:
         raise DataError(
             f"{path.name} has no array of images, (n, height, width) or (n, height, width, "
-            f"channels); it has {_shapes(arrays)}."
+            f"channels); it has {shapes(arrays)}."
         )
     chosen = next((name for name in images if "train" in name.lower()), images[0])
     n = len(arrays[chosen])
     fitting = [name for name, array in arrays.items() if _is_column(array, n)]
     if target is not None and target not in arrays:
         found = nearest(target, fitting)
-        hint = f"did you mean {found!r}?" if found else f"it has {_shapes(arrays)}."
+        hint = f"did you mean {found!r}?" if found else f"it has {shapes(arrays)}."
         raise DataError(f"{path.name} has no array {target!r}; {hint}")
     if target is None:
         trained = [name for name in fitting if "train" in name.lower()] or fitting
@@ -145,7 +145,7 @@ def _npz(path: Path, target: str | None) -> tuple[np.ndarray, pd.Series, list[st
             what = "several arrays" if trained else "no array"
             raise DataError(
                 f"{path.name} has {what} of {n:,} labels for its images {chosen!r} "
-                f"({_shapes(arrays)}); name one with --target."
+                f"({shapes(arrays)}); name one with --target."
             )
         target = trained[0]
     labels = _labels(arrays[target], n, target)
@@ -155,7 +155,7 @@ def _npz(path: Path, target: str | None) -> tuple[np.ndarray, pd.Series, list[st
 
 
 def _npy(path: Path, target: str | None) -> tuple[np.ndarray, pd.Series, list[str]]:
-    images = _loaded(path)[path.stem]
+    images = loaded(path)[path.stem]
     if images.ndim < 3:
         raise DataError(
             f"{path.name} has shape {images.shape}; images are (n, height, width) or (n, height, "
@@ -165,10 +165,11 @@ def _npy(path: Path, target: str | None) -> tuple[np.ndarray, pd.Series, list[st
         raise DataError(
             f"{path.name} holds images alone; give the file of their labels, --target LABELS.npy."
         )
-    return images, _labels(_loaded(Path(target))[Path(target).stem], len(images), "labels"), []
+    return images, _labels(loaded(Path(target))[Path(target).stem], len(images), "labels"), []
 
 
-def _loaded(path: Path) -> dict[str, np.ndarray]:
+def loaded(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz or npy file by name; a DataError says what is wrong with it."""
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
@@ -194,5 +195,6 @@ def _labels(array: np.ndarray, n: int, name: str) -> pd.Series:
     return pd.Series(values.astype(str) if values.dtype.kind == "S" else values, name=name)
 
 
-def _shapes(arrays: dict[str, np.ndarray]) -> str:
+def shapes(arrays: dict[str, np.ndarray]) -> str:
+    """Return names and shapes in words."""
     return ", ".join(f"{name!r} of shape {array.shape}" for name, array in arrays.items())
