@@ -119,13 +119,22 @@ def reviewed_types() -> dict[str, str]:
     """Return each reviewed type with the one way skops may build it."""
     from sklearn.metrics import get_scorer, get_scorer_names
 
-    from mlfund import averaging, initializers, losses, optimizers, penalties, schedules
+    from mlfund import (
+        augmentation,
+        averaging,
+        initializers,
+        losses,
+        optimizers,
+        penalties,
+        schedules,
+    )
     from mlfund.nets import activations, normalisation
 
     # Entries of the vocabulary, which parameters may hold: frozen records of a few numbers,
     # as a test makes sure. Taken from the tables, so that a new row is here by itself.
     entries = [
         *activations.ACTIVATIONS.values(),
+        *augmentation.AUGMENTATIONS.values(),
         *averaging.AVERAGINGS.values(),
         *initializers.INITIALIZERS.values(),
         *losses.LOSSES.values(),

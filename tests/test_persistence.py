@@ -32,6 +32,7 @@ import mlfund
 from mlfund import (
     _saved_archive,
     _version_stamp,
+    augmentation,
     initializers,
     losses,
     optimizers,
@@ -147,6 +148,7 @@ def test_the_reviewed_list_has_no_duplicates_and_every_name_exists():
 def test_the_vocabulary_holds_plain_numbers_only_and_is_trusted():
     tables = [
         activations.ACTIVATIONS,
+        augmentation.AUGMENTATIONS,
         initializers.INITIALIZERS,
         losses.LOSSES,
         normalisation.NORMALIZATIONS,

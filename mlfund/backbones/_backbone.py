@@ -13,7 +13,7 @@ from torch import nn
 
 from mlfund._files import fingerprint
 from mlfund.nets.convnet import ReadPixels
-from mlfund.nets.layers import Layer, build
+from mlfund.nets.layers import Layer, build, contents
 
 # Digits of the fingerprint that `repr` shows.
 SHOWN = 8
@@ -85,7 +85,7 @@ class Backbone:
         set_field(self, "layers", tuple(self.layers))
         set_field(self, "weights", MappingProxyType(weights))
         _check_fits(build(self.layers, self._shape), weights)
-        set_field(self, "fingerprint", fingerprint(self.layers, self.pixels, weights))
+        set_field(self, "fingerprint", fingerprint(contents(self.layers), self.pixels, weights))
 
     @property
     def _shape(self) -> tuple[int, int, int]:

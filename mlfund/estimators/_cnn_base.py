@@ -18,6 +18,7 @@ from mlfund._check import DataError, seed_from
 from mlfund.augmentation import Augmentation, get_augmentation
 from mlfund.estimators import _cnn_backbone as pretrained
 from mlfund.estimators import _cnn_presets as presets
+from mlfund.estimators import _image_checks as checks
 from mlfund.estimators import _neural_own_probe as probe
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._cnn_plots import ImagePlots
@@ -108,6 +109,7 @@ class BaseCNN(ImagePlots, BuiltModule):
             )
 
     def _checked_rows(self, X: Any) -> np.ndarray:
+        checks.refuse_one_image(X, self.image_size_)
         form = None
         if not is_flattened(X):
             X, form = flattened(X, self.channels, self.image_shape)
@@ -119,6 +121,7 @@ class BaseCNN(ImagePlots, BuiltModule):
         if form is None:
             X, form = self._read_rows(X, reset=False)
             self._check_size(form)
+        checks.warn_of_another_unit(X, self.module_.pixels)
         return X if X.dtype == np.uint8 else X.astype(self._recipe.dtype, copy=False)
 
     def _as_input(self, X: Any) -> tuple[Any, np.dtype[Any]]:
@@ -140,7 +143,9 @@ class BaseCNN(ImagePlots, BuiltModule):
     def _predictor(self) -> nn.Module:
         views = self.test_time_augmentation
         if presets.is_auto(views):
-            views = self.settings_["test_time_augmentation"]
+            # Fitted with views of one's own, and set to "auto" since.
+            otherwise = presets.PRESETS[self.preset].test_time_augmentation
+            views = self.settings_.get("test_time_augmentation", otherwise)
         return self.module_ if views is None else AveragedViews(self.module_, VIEWS[views])
 
     def _check_parameters(self) -> None:

@@ -22,6 +22,7 @@ from mlfund._check import DataError, check_positive, seed_from
 from mlfund._engine.data import DeviceRows
 from mlfund.augmentation import Augmentation
 from mlfund.backbones import Backbone
+from mlfund.estimators import _image_checks as checks
 from mlfund.estimators import _neural_own_probe as probe
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._neural_module import BuiltModule, ProbedScores, tensor_of
@@ -52,7 +53,7 @@ _SHARED = (
     "checkpoint_every",
 )
 CONSTRAINTS: dict[str, list[Any]] = {
-    "architecture": [str, list, tuple],
+    "architecture": [str, list, tuple, nn.Module],
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "channels": [StrOptions({"last", "first"})],
     "image_shape": [StrOptions({"row"}), list, tuple, None],
@@ -182,7 +183,11 @@ class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BuiltModule
         return X, np.zeros(len(X))
 
     def _checked_rows(self, X: Any) -> np.ndarray:
-        X, _ = self._read(X, reset=False)
+        if self.image_size_ is not None:
+            checks.refuse_one_image(X, self.image_size_)
+        X, size = self._read(X, reset=False)
+        if size is not None:
+            checks.warn_of_another_unit(X, self.module_.pixels)
         return X if X.dtype == np.uint8 else X.astype(self._recipe.dtype, copy=False)
 
     def _read(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, int, int] | None]:

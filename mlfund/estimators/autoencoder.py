@@ -32,7 +32,7 @@ class Autoencoder(encoder.BaseEncoder):
 
     Parameters
     ----------
-    architecture : str or list of Layer, default="simple"
+    architecture : str, torch.nn.Module or list of Layer, default="simple"
         For images: a name of `mlfund.nets.architectures` such as "simple", "resnet20" or
         "fast", or layers of `mlfund.nets.layers`, as `CNNClassifier` takes them.
     hidden_layer_sizes : int or sequence of int, default=(256, 256)
@@ -149,7 +149,7 @@ class Autoencoder(encoder.BaseEncoder):
 
     def __init__(
         self,
-        architecture: str | Sequence[Layer] = "simple",
+        architecture: str | torch.nn.Module | Sequence[Layer | torch.nn.Module] = "simple",
         *,
         hidden_layer_sizes: int | Sequence[int] = (256, 256),
         channels: str = "last",

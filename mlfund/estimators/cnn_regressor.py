@@ -34,7 +34,7 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
         "resnet56", "resnet9", "fast" or "wide"; or layers of `mlfund.nets.layers`, torch
         modules or a mix of them, from standardised images (n, channels, height, width) to
         features, without the last layer, which is made for the targets. A module is copied,
-        and trained from the weights it has.
+        and trained from the weights it has; frozen ones stay as they are.
     preset : {"fast", "default", "accurate", "best"}, default="default"
         What parameters that are "auto" stand for, see the guide to images; a
         parameter that is given is as given. `settings_` says what was chosen.

@@ -144,9 +144,13 @@ class ConvNet(nn.Module):
                 module.freeze_()
 
     def freeze_body(self, frozen: bool = True) -> None:
-        """Keep all but the last layer as it is: weights, statistics, evaluation mode."""
+        """Keep all but the last layer as it is: weights, statistics, evaluation mode.
+
+        Weights that came frozen, in a module of the user's own, are left so.
+        """
+        if frozen or self.body_is_frozen:
+            self.body.requires_grad_(not frozen)
         self.body_is_frozen = frozen
-        self.body.requires_grad_(not frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> ConvNet:

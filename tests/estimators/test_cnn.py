@@ -1,6 +1,7 @@
 """CNNClassifier and CNNRegressor: images in, what they learn, what they refuse."""
 
 import pickle
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from mlfund import CNNClassifier, CNNRegressor
-from mlfund.augmentation import RandomShift
+from mlfund.augmentation import Augmentation, RandomShift
 from mlfund.nets.convnet import ConvNet, ReadPixels
 from mlfund.nets.layers import Activate, Conv, GlobalPool, Norm, Pool
 
@@ -82,6 +83,30 @@ def test_forms_of_the_same_images_are_one(fitted):
     np.testing.assert_allclose(fitted.predict_proba(columns), expected, atol=1e-5)
     from_flat = net().fit(X.reshape(N, -1), y)
     np.testing.assert_array_equal(from_flat.predict_proba(X_TEST), expected)
+
+
+@dataclass(frozen=True)
+class Noted(Augmentation):
+    """Notes which rows come in which epoch."""
+
+    name = "noted"
+    seen: list = field(default_factory=list)
+
+    def apply(self, rows, generator, target):
+        self.seen.append((rows.epoch, rows.number.tolist()))
+        return rows
+
+
+def test_augmentations_are_told_rows_and_epochs_of_trainings_that_go_on():
+    noted = Noted()
+    options = {"batch_size": 16, "accumulation_steps": 2}
+    model = net(augmentation=[noted], max_iter=3, **options).fit(X[:40], y[:40])
+    for _ in range(2):
+        model.partial_fit(X[:40], y[:40])
+    assert [epoch for epoch, _ in noted.seen] == [e for e in range(5) for _ in range(3)]
+    for epoch in range(5):
+        numbers = [n for e, part in noted.seen if e == epoch for n in part]
+        assert sorted(numbers) == list(range(40))
 
 
 @pytest.mark.parametrize("channels", ["last", "first"])
@@ -233,6 +258,29 @@ def test_images_of_another_size_are_refused_at_predict(fitted):
         fitted.predict(np.zeros((3, 8, 8)))
     with pytest.raises(ValueError, match="features"):
         fitted.predict(np.zeros((3, 64)))
+
+
+def test_pixels_in_another_unit_than_those_of_fit_are_noticed(fitted):
+    with pytest.warns(UserWarning, match=r"largest pixel of X is 1, .* in the unit that fit saw"):
+        fitted.predict(X_TEST / 255)
+    scaled = net(max_iter=1).fit(X / 255, y)
+    with pytest.warns(UserWarning, match="largest pixel of X is 255"):
+        scaled.predict(X_TEST)
+    # Dark images are none.
+    fitted.predict(X_TEST[:3] // 200)
+    fitted.predict(np.zeros((2, 10, 10)))
+    scaled.predict(X_TEST / 1000)
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (10, 10, 1), (1, 10, 10)])
+def test_one_image_is_told_from_several(fitted, shape):
+    image = X_TEST[0].reshape(shape)
+    if shape[0] == 1:
+        assert fitted.predict(image).shape == (1,)
+        return
+    with pytest.raises(ValueError, match=r"that of one image; .* X\[None\] for one"):
+        fitted.predict(image)
+    assert fitted.predict(image[None]).shape == (1,)
 
 
 def test_flattened_images_are_of_the_size_that_was_fitted():

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
-from mlfund import CNNClassifier, CNNRegressor
+from mlfund import Autoencoder, CNNClassifier, CNNRegressor
 from mlfund.nets.layers import Conv, FromTorch
 
 RNG = np.random.default_rng(0)
@@ -72,6 +72,15 @@ def test_the_module_given_stays_as_it_is_and_is_where_training_starts():
     torch.testing.assert_close(model.module_.body[0].net.conv.weight, own.conv.weight)
 
 
+def test_weights_that_come_frozen_stay_so():
+    own = Own()
+    own.conv.requires_grad_(False)
+    model = net(own, warm_start=True, precision="float32").fit(X, Y)
+    model = pickle.loads(pickle.dumps(model)).fit(X, Y)
+    assert torch.equal(model.module_.body[0].net.conv.weight, own.conv.weight)
+    assert model.score(X, Y) > 0.9
+
+
 def test_modules_are_searched_and_trained_on():
     torch.manual_seed(0)
     grid = {"architecture": [Own(4), Own(8)]}
@@ -91,6 +100,22 @@ def test_the_parts_of_a_sequential_are_layers():
     assert summary.n_parameters == sum(p.numel() for p in model.module_.parameters())
     assert "FromTorch(Conv2d)" in str(summary)
     assert model.grad_cam(X[:2]).shape == (2, 8, 8)
+
+
+@pytest.mark.parametrize("make", [Own, sequential])
+def test_encoders_take_them_and_hand_them_on(make):
+    encoders = [Autoencoder(make(), n_components=4, max_iter=1, random_state=0) for _ in range(2)]
+    backbone, again = (encoder.fit(X).export_backbone() for encoder in encoders)
+    assert encoders[0].transform(X).shape == (120, 4)
+    # Their weights were drawn anew.
+    assert backbone != again
+    assert pickle.loads(pickle.dumps(backbone)) == backbone
+    model = CNNClassifier(
+        backbone=backbone, strategy="feature_extraction", max_iter=1, random_state=0
+    ).fit(X, Y)
+    assert clone(model).backbone is backbone
+    for name, array in backbone.weights.items():
+        np.testing.assert_array_equal(model.module_.body.state_dict()[name].numpy(), array)
 
 
 def test_parts_that_share_weights_stay_together():

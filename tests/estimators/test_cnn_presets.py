@@ -9,7 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from mlfund import BatchedGridSearchCV, CNNClassifier, CNNRegressor
+from mlfund import BatchedGridSearchCV, CNNClassifier, CNNRegressor, load, save
 from mlfund.augmentation import RandomShift
 from mlfund.diagnostics import diagnose
 from mlfund.estimators._cnn_presets import PRESETS, Preset, is_auto
@@ -69,6 +69,23 @@ def test_automatic_batches_are_of_the_rows_that_remain():
     # Warnings are errors.
     net.fit(X[:40], Y[:40])
     net.set_params(early_stopping=False).fit(X[:40], Y[:40], sample_weight=weight[:40])
+
+
+def test_views_are_the_presets_too_where_that_is_said_after_the_fit():
+    net = CNNClassifier(SMALL, test_time_augmentation=None, **QUICK).fit(X, Y)
+    expected = clone(net).set_params(test_time_augmentation="shift").fit(X, Y).predict_proba(X)
+    found = net.set_params(test_time_augmentation="auto").predict_proba(X)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_what_a_preset_chose_is_saved_and_loaded(tmp_path):
+    images = np.pad(X, ((0, 0), (0, 8), (0, 8)))
+    net = CNNClassifier(SMALL, augmentation="auto", max_iter=1, random_state=0).fit(images, Y)
+    assert net.settings_["augmentation"] == [RandomShift(1)]
+    save(net, tmp_path / "net.skops")
+    loaded = load(tmp_path / "net.skops")
+    assert loaded.settings_ == net.settings_
+    np.testing.assert_array_equal(loaded.predict(images), net.predict(images))
 
 
 def test_a_preset_of_its_own_name_can_be_searched():

@@ -21,7 +21,7 @@ from mlfund._entries import publish
 from mlfund.nets.layers._base import Layer, Shape
 from mlfund.nets.layers._blocks import Residual, build, compose
 from mlfund.nets.layers._images import Conv, GlobalPool, Pool
-from mlfund.nets.layers._own import FromTorch
+from mlfund.nets.layers._own import FromTorch, contents
 from mlfund.nets.layers._plain import Activate, Dense, Drop, Norm
 from mlfund.nets.layers._whitening import Whiten, Whitening, whitening_filters
 
@@ -41,6 +41,7 @@ __all__ = [
     "Whitening",
     "build",
     "compose",
+    "contents",
     "whitening_filters",
 ]
 

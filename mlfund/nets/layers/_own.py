@@ -14,6 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mlfund._check import preserved_torch_state
 from mlfund.nets.layers._base import Layer, Shape
 
+_PLAIN = (bool, int, float, str, type(None))
+
 
 @dataclass(frozen=True, repr=False)
 class FromTorch(Layer):
@@ -122,3 +124,29 @@ def own_layers(given: nn.Module | Sequence[Any]) -> list[Any]:
         )
         given = [given] if shares or type(given) is not nn.Sequential else list(given)
     return [FromTorch(one) if isinstance(one, nn.Module) else one for one in given]
+
+
+def contents(layers: Sequence[Layer]) -> tuple[Any, ...]:
+    """Return what says which layers these are, as `mlfund._files.fingerprint` takes it.
+
+    Of a torch module these are the classes of its parts and their plain attributes, without
+    weights.
+    """
+    return tuple(
+        [(type(part), _plain(part)) for part in layer.net.modules()]
+        if isinstance(layer, FromTorch)
+        else layer
+        for layer in layers
+    )
+
+
+def _plain(module: nn.Module) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if name != "training" and all(isinstance(one, _PLAIN) for one in _listed(value))
+    }
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, tuple | list) else [value]

@@ -1,0 +1,63 @@
+"""What predictions ask of images, beside their size: several of them, in the unit of `fit`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from mlfund._check import DataError, stacklevel_outside
+from mlfund.nets.convnet import ReadPixels
+
+# Pixels from 0 to 1 were scaled where those of `fit` are typically larger than this.
+LEAST_OF_BYTES = 10.0
+# Pixels so many times the size of the typical ones were not scaled where those of `fit` were.
+MOST_TIMES = 50.0
+
+
+def refuse_one_image(X: Any, size: tuple[int, int, int]) -> None:
+    """Raise DataError if X has the shape of one image, and not that of several.
+
+    Parameters
+    ----------
+    X : object
+    size : (int, int, int)
+        Height, width and channels of the images of `fit`.
+    """
+    high, wide, channels = size
+    shape = tuple(getattr(X, "shape", ()))
+    rows = [(high * wide * channels,), (high, wide, channels), (channels, high, wide)]
+    single = rows[1:]
+    if channels == 1:
+        rows.append((high, wide))
+        single.append((high, wide))
+    if shape in single and shape[1:] not in rows:
+        raise DataError(
+            f"X has shape {shape}, that of one image; give an array of images, X[None] for one."
+        )
+
+
+def warn_of_another_unit(X: np.ndarray, pixels: ReadPixels) -> None:
+    """Warn if pixels were divided by 255, or the like, at either `fit` or now.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, values)
+        Flattened images.
+    pixels : ReadPixels
+        Mean and spread of the pixels of `fit`.
+    """
+    if not len(X):
+        return
+    largest = max(float(X.max()), -float(X.min()))
+    typical = max(abs(m) + 2 * s for m, s in zip(pixels.mean, pixels.scale, strict=True))
+    scaled_now = largest <= 1 and typical >= LEAST_OF_BYTES and bool((X % 1).any())
+    if scaled_now or largest > MOST_TIMES * typical:
+        warnings.warn(
+            f"The largest pixel of X is {largest:.3g}, and pixels of the images of fit are "
+            f"typically up to {typical:.3g}; give pixels in the unit that fit saw, both in 0 to "
+            "255 for instance, or both in 0 to 1.",
+            UserWarning,
+            stacklevel=stacklevel_outside(),
+        )
