@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from pathlib import Path
 
@@ -41,6 +42,30 @@ def test_added_parameters_default_to_none_and_are_on_the_page(ours):
     assert all(p.default is None and p.kind is p.KEYWORD_ONLY for p in added.values())
     missing = [name for name in added if f"| `{name}`" not in section(ours.__name__)]
     assert missing == []
+
+
+@pytest.mark.parametrize("kind", ["Classifier", "Regressor"])
+def test_what_a_cnn_has_beside_an_mlp_or_sets_otherwise_is_on_the_page(kind):
+    mine = inspect.signature(getattr(mlfund, f"CNN{kind}")).parameters
+    theirs = inspect.signature(getattr(mlfund, f"MLP{kind}")).parameters
+    rows = dict(re.findall(r"^\| `(\w+)`(?: \(classifier\))? \| ([^|]+) \|", section("CNN"), re.M))
+    for name, p in mine.items():
+        if name not in theirs or p.default != theirs[name].default:
+            default = {math.inf: "infinity", 0.0: "0"}.get(p.default, repr(p.default))
+            assert rows[name].strip("`").replace('"', "'") == default, name
+    assert rows.keys() <= {*mine, "label_smoothing"}
+
+
+def test_what_encoders_have_beside_a_cnn_is_on_the_page():
+    encoders = (mlfund.ContrastiveEncoder, mlfund.MaskedAutoencoder, mlfund.Autoencoder)
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section("ContrastiveEncoder"), re.M))
+    known = inspect.signature(mlfund.CNNClassifier).parameters
+    having = {}
+    for encoder in encoders:
+        for name in inspect.signature(encoder).parameters:
+            having.setdefault(name, []).append(f"`{encoder.__name__}`")
+    added = {name: classes for name, classes in having.items() if name not in known}
+    assert rows == {n: "all" if len(c) == 3 else ", ".join(c) for n, c in added.items()}
 
 
 @pytest.mark.parametrize(
