@@ -206,12 +206,14 @@ def minimise_stack(
     """
     V = stack.V[models]
     G = problem.gradients(V, models) if gradients is None else gradients
-    progress = _Progress(len(models), problem.dtype, tol, most_calm)
+    progress, begun = _Progress(len(models), problem.dtype, tol, most_calm), False
     while True:
         size, standardised, largest = _measure(problem, steps, V, G, models)
         progress.note(size, standardised)
-        if not (size <= tol).all():
+        # At the start there may be no curvature yet.
+        if not begun or not (size <= tol).all():
             steps.refresh(V, models)
+        begun = True
         D = steps.directions(V, G, models, largest)
         promised = -first_slopes(V, G, D, _of_models(steps.l1, models))
         status = progress.status(promised, stack.n_iter[models] >= max_iter)

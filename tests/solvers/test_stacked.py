@@ -476,3 +476,13 @@ def test_nearest_strengths_are_their_own_nearest(K, count):
     assert len(np.unique(nearest)) == min(K, count)
     np.testing.assert_array_equal(nearest[nearest], nearest)
     assert (np.diff(nearest) >= 0).all()
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_columns_that_tell_hardly_anything_are_at_their_optimum_at_once(k):
+    """At zero all gradients are below the tolerance, before any curvature is known."""
+    X = np.tile([-1.0, 1.0], 30 * k)[:, None]
+    code = np.repeat(np.arange(k), 60)
+    found = fit(X, code, k, [np.arange(60 * k)] * 2, Cs=[0.1, 1.0], tol=1e-2)
+    assert found.converged.all()
+    np.testing.assert_allclose(found.W, 0, atol=1e-12)
