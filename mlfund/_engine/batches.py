@@ -94,6 +94,10 @@ class Batches:
         """Return the number of batches of an epoch."""
         return n_batches(len(self.rows), self.batch_size, self.smallest)
 
+    def epochs_in(self, n_steps: int) -> int:
+        """Return how many whole epochs so many optimizer steps are."""
+        return n_steps // -(-len(self) // self.steps_of)
+
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
         plan = self.plan()

@@ -245,7 +245,7 @@ def _replay(
     _put_back(net, kept)
     batches = net.get_iterator(rows, training=True)
     batches.draw_order = None if order is None else lambda: order
-    batches.epoch = net.epochs_before(batches)
+    batches.epoch = batches.epochs_in(net.n_steps_)
     found = None
     with np.errstate(all="ignore"):
         net.module_.train()

@@ -298,7 +298,7 @@ class Engine(NeuralNet):
         self._set_training(training)
         eager = self._eager
         if training:
-            iterator.epoch = self.epochs_before(iterator)
+            iterator.epoch = iterator.epochs_in(self.n_steps_)
             step_fn = step_fn if eager else self.lean_step
         losses, raws = EpochLosses(self.criterion_.report_scale), []
         captured = self._captured_steps(iterator) if training and not eager else None
@@ -322,10 +322,6 @@ class Engine(NeuralNet):
         self.history.record(prefix + "_batch_count", len(iterator))
         if not training and self.score is not None:
             self.history.record("valid_score", self.score(torch.cat(raws), iterator.rows))
-
-    def epochs_before(self, batches: Batches) -> int:
-        """Return the epochs so far, those included whose steps `n_steps_` began with."""
-        return self.n_steps_ // -(-len(batches) // self.accumulation_steps)
 
     def _prepare_step(self) -> None:
         """Put together what a step of this training consists of."""

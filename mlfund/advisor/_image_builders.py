@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn.pipeline import Pipeline
 
+from mlfund.advisor._unit_targets import on_unit_targets
 from mlfund.preprocessing import ImageScaler, PixelRows
 
 if TYPE_CHECKING:
@@ -74,9 +75,6 @@ def xgboost(setting: Setting) -> Pipeline:
 
 def cnn(setting: Setting) -> Pipeline:
     """Return a convolutional net on the images themselves."""
-    from sklearn.compose import TransformedTargetRegressor
-    from sklearn.preprocessing import StandardScaler
-
     from mlfund.estimators.cnn_classifier import CNNClassifier
     from mlfund.estimators.cnn_regressor import CNNRegressor
 
@@ -93,6 +91,5 @@ def cnn(setting: Setting) -> Pipeline:
     if setting.task == "classification":
         model = CNNClassifier(**shared)
     else:
-        # The learning rate suits targets of unit size.
-        model = TransformedTargetRegressor(CNNRegressor(**shared), transformer=StandardScaler())
+        model = on_unit_targets(CNNRegressor(**shared))
     return Pipeline([("model", model)])

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from mlfund._check import check_choice
 from mlfund.advisor import _image_builders as images
+from mlfund.advisor._unit_targets import on_unit_targets
 from mlfund.advisor.advice import FAMILIES
 from mlfund.preprocessing import TablePreprocessor
 
@@ -126,9 +127,6 @@ def _random_forest(setting: Setting) -> Pipeline:
 
 
 def _mlp(setting: Setting) -> Pipeline:
-    from sklearn.compose import TransformedTargetRegressor
-    from sklearn.preprocessing import StandardScaler
-
     from mlfund.estimators.mlp_classifier import MLPClassifier
     from mlfund.estimators.mlp_regressor import MLPRegressor
 
@@ -144,8 +142,7 @@ def _mlp(setting: Setting) -> Pipeline:
     if setting.task == "classification":
         model = MLPClassifier(**shared)
     else:
-        # The learning rate suits targets of unit size.
-        model = TransformedTargetRegressor(MLPRegressor(**shared), transformer=StandardScaler())
+        model = on_unit_targets(MLPRegressor(**shared))
     return Pipeline([("preprocess", TablePreprocessor(dtype="float32")), ("model", model)])
 
 

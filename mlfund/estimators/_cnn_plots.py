@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from mlfund._check import require
@@ -14,9 +14,6 @@ from mlfund.estimators import _cnn_maps as maps
 from mlfund.estimators import _cnn_presets as presets
 from mlfund.estimators import _image_pictures as pictures
 from mlfund.estimators import augmentation_plot
-from mlfund.nets.convnet import ReadPixels
-from mlfund.preprocessing import ImageScaler
-from mlfund.preprocessing._image_rows import flattened, is_flattened
 
 # Classes up to which a confusion matrix has room for its counts.
 MOST_COUNTS = 20
@@ -289,16 +286,10 @@ class ImagePlots:
         if self.__sklearn_is_fitted__():
             rows, pixels = self._rows_to_see(X), self.module_.pixels
         else:
-            rows, pixels = self._rows_before_fit(X)
+            rows, pixels = augmentation_plot.read(X, self.channels, self.image_shape)
         with presets.resolved(self, len(rows)):
             entries = self._all_augmentations(pixels.size)
         return augmentation_plot.draw(rows, pixels, entries, n_images, n_draws, random_state, ax)
-
-    def _rows_before_fit(self, X: Any) -> tuple[np.ndarray, ReadPixels]:
-        table = check_array(X, dtype=None) if is_flattened(X) else X
-        rows, form = flattened(table, self.channels, self.image_shape)
-        scaler = ImageScaler(image_shape=form.size).fit(rows.reshape(len(rows), *form.size))
-        return rows, ReadPixels(form.size, tuple(scaler.mean_), tuple(scaler.scale_))
 
     def _rows_to_see(self, X: Any, *, few: bool = False) -> np.ndarray:
         """Return images as the module takes them; `few` refuses more than a picture shows."""

@@ -84,13 +84,18 @@ def plot_augmentation(
     'flip, shift'
     """
     given = [augmentation] if isinstance(augmentation, str | Augmentation) else augmentation
+    rows, pixels = read(X, channels, image_shape)
+    entries = [get_augmentation(one) for one in given]
+    return draw(rows, pixels, entries, n_images, n_draws, random_state, ax)
+
+
+def read(X: Any, channels: str, image_shape: Any) -> tuple[np.ndarray, ReadPixels]:
+    """Return images as rows, and how their own mean and spread standardise them."""
     # Columns of a table, sparse or with names, are pixels like others.
     table = check_array(X, accept_sparse=False, dtype=None) if is_flattened(X) else X
     rows, form = flattened(table, channels, image_shape)
     scaler = ImageScaler(image_shape=form.size).fit(rows.reshape(len(rows), *form.size))
-    pixels = ReadPixels(form.size, tuple(scaler.mean_), tuple(scaler.scale_))
-    entries = [get_augmentation(one) for one in given]
-    return draw(rows, pixels, entries, n_images, n_draws, random_state, ax)
+    return rows, ReadPixels(form.size, tuple(scaler.mean_), tuple(scaler.scale_))
 
 
 def draw(
