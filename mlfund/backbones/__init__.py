@@ -5,15 +5,27 @@ from __future__ import annotations
 from mlfund._entries import publish
 from mlfund.backbones._backbone import Backbone
 from mlfund.backbones._encoder import Encoder, ImageEncoder, TextEncoder
+from mlfund.backbones._image_source import StandaloneBackbone
 from mlfund.backbones._names import get_backbone
+from mlfund.backbones._own import OwnBackbone
 from mlfund.backbones._source import BackboneSource, shared_encoder
+from mlfund.backbones._timm import TimmBackbone
+from mlfund.backbones._torch_modules import TorchBackbone
+from mlfund.backbones._torchvision import TorchvisionBackbone
+from mlfund.backbones.efficientnet_lite import EfficientNetLite0
 
 __all__ = [
     "Backbone",
     "BackboneSource",
+    "EfficientNetLite0",
     "Encoder",
     "ImageEncoder",
+    "OwnBackbone",
+    "StandaloneBackbone",
     "TextEncoder",
+    "TimmBackbone",
+    "TorchBackbone",
+    "TorchvisionBackbone",
     "get_backbone",
     "shared_encoder",
 ]

@@ -2,33 +2,110 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from collections.abc import Callable
 from typing import Any
 
-from mlfund._check import check_choice
+from torch import nn
+
+from mlfund._check import check_choice, nearest
+from mlfund.backbones._backbone import Backbone
+from mlfund.backbones._own import OwnBackbone
 from mlfund.backbones._source import BackboneSource
+from mlfund.backbones._timm import TimmBackbone
+from mlfund.backbones._torch_modules import TorchBackbone
+from mlfund.backbones._torchvision import TorchvisionBackbone
+from mlfund.backbones.efficientnet_lite import EfficientNetLite0
 
+KINDS = ("image", "text")
 # Sources by the name that users give. They are values: nothing is read or imported for them.
-NAMED: dict[str, BackboneSource] = {}
+NAMED: dict[str, BackboneSource] = {"efficientnet_lite0": EfficientNetLite0()}
+# Libraries of models: "timm:NAME".
+LIBRARIES: dict[str, Callable[[str], BackboneSource]] = {
+    "timm": TimmBackbone,
+    "torchvision": TorchvisionBackbone,
+}
 
 
-def get_backbone(given: Any, kind: str, *, download: bool = False) -> BackboneSource:
+def get_backbone(given: Any, kind: str | None = None, *, download: bool = False) -> BackboneSource:
     """Return the source of a backbone.
 
     Parameters
     ----------
-    given : str or BackboneSource
-        A name, or a source.
-    kind : {"image", "text"}
-        What the backbone has to take.
+    given : str, Backbone, torch.nn.Module or BackboneSource
+        A name (``"efficientnet_lite0"``), a model of a library (``"timm:NAME"``,
+        ``"torchvision:NAME"``), what `export_backbone` of an encoder returned, a module that
+        makes embeddings of images as `TorchBackbone` describes, or a source.
+    kind : {"image", "text"} or None, default=None
+        What the backbone has to take; None allows both.
     download : bool, default=False
         Whether weights that are not on this machine may be downloaded.
+
+    Returns
+    -------
+    source : BackboneSource
 
     Raises
     ------
     ValueError
         If the name is not known, or the backbone takes something else.
+
+    Examples
+    --------
+    >>> from mlfund.backbones import get_backbone
+    >>> get_backbone("timm:resnet18.a1_in1k", "image", download=True).download
+    True
+    >>> get_backbone("efficientnet_lite", "image")
+    Traceback (most recent call last):
+        ...
+    ValueError: backbone='efficientnet_lite' is not known... Did you mean 'efficientnet_lite0'?
     """
-    check_choice("kind", kind, ("image", "text"))
+    source = _source_of(given)
+    if kind is not None and source.kind != check_choice("kind", kind, KINDS):
+        raise ValueError(
+            f"backbone={given!r} takes {source.kind}s, and a backbone of {kind}s is needed here; "
+            f"give one of {_names_of(kind)}, or a model of your own."
+        )
+    if download and any(field.name == "download" for field in dataclasses.fields(source)):
+        return dataclasses.replace(source, **{"download": True})
+    return source
+
+
+def _source_of(given: Any) -> BackboneSource:
     if isinstance(given, BackboneSource):
         return given
-    return NAMED[check_choice("backbone", given, NAMED)]
+    if isinstance(given, Backbone):
+        return OwnBackbone(given)
+    if isinstance(given, nn.Module):
+        return TorchBackbone(given)
+    if isinstance(given, str | os.PathLike):
+        return _of_name(os.fspath(given))
+    name = given.__name__ if isinstance(given, type) else type(given).__name__
+    if hasattr(given, "export_backbone"):
+        raise ValueError(
+            f"backbone={name}(...) is an encoder, whose weights clone and searches would drop; fit "
+            "it, and give backbone=encoder.export_backbone()."
+        )
+    raise ValueError(
+        f"backbone must be a name, a model of timm or torchvision, a torch module or an mlfund "
+        f"Backbone; got {name}."
+    )
+
+
+def _of_name(name: str) -> BackboneSource:
+    if name in NAMED:
+        return NAMED[name]
+    library, colon, model = name.partition(":")
+    if colon and library in LIBRARIES:
+        return LIBRARIES[library](model)
+    suggestion = nearest(name, NAMED)
+    hint = f" Did you mean {suggestion!r}?" if suggestion else ""
+    raise ValueError(
+        f"backbone={name!r} is not known; allowed are {', '.join(map(repr, NAMED))}, 'timm:NAME' "
+        f"and 'torchvision:NAME'.{hint}"
+    )
+
+
+def _names_of(kind: str) -> str:
+    return ", ".join(repr(name) for name, source in NAMED.items() if source.kind == kind)

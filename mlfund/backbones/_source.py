@@ -9,9 +9,9 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 
@@ -33,7 +33,7 @@ class BackboneSource(ABC):
     """Where a backbone comes from: a value without weights, that says how to get them.
 
     Copies and clones of it are itself. A pickle holds its fields and its fingerprint, and no
-    weights; loading weights other than those that were there when it was pickled is refused.
+    weights; using weights other than those that were there when it was pickled is refused.
 
     Attributes
     ----------
@@ -41,6 +41,15 @@ class BackboneSource(ABC):
         What the backbone takes.
     fingerprint : str
         Hash of architecture, weights and the way inputs are read, the same in every process.
+        It is found without loading the weights.
+
+    Examples
+    --------
+    >>> from sklearn.base import clone
+    >>> from mlfund.backbones import get_backbone
+    >>> source = get_backbone("efficientnet_lite0", "image")
+    >>> source.kind, clone(source) is source
+    ('image', True)
     """
 
     kind: ClassVar[str]
@@ -66,41 +75,62 @@ class BackboneSource(ABC):
         ValueError
             If weights are damaged, or not those of a pickled source.
         """
-        saved = self._saved()
-        if saved != self.fingerprint:
+        self.check()
+        # Layers draw initial weights that are overwritten: from nobody's random state.
+        with torch.random.fork_rng(devices=[]):
+            return self.build().requires_grad_(True).eval()
+
+    def check(self) -> None:
+        """Raise as `load` does if the weights are missing or not those of a pickled source."""
+        found, saved = self.fingerprint, self._saved()
+        if saved not in (None, found):
             raise ValueError(
-                f"The weights of {self} have changed: their fingerprint is "
-                f"{self.fingerprint[:SHOWN]}, and this was saved with {saved[:SHOWN]}. Bring the "
-                "former weights back, or fit again."
+                f"The weights of {self} have changed: their fingerprint is {found[:SHOWN]}, and "
+                f"this was saved with {saved[:SHOWN]}. Bring the former weights back, or fit again."
             )
-        return self.build().requires_grad_(True).eval()
 
-    def _saved(self) -> str:
-        """Return the fingerprint that this was pickled with, or the present one."""
+    def standalone(self) -> BackboneSource:
+        """Return a source of the same encoder that holds the weights itself.
+
+        Raises
+        ------
+        ValueError
+            If this kind of source cannot.
+        """
+        raise ValueError(
+            f"{self} cannot be saved with its weights; save without standalone=True, and keep the "
+            "weights where they are."
+        )
+
+    def saved_as(self, fingerprint: str) -> Self:
+        """Return the source as a pickle would bring it back that was made with other weights."""
+        saved = replace(self)
+        object.__setattr__(saved, "_saved_fingerprint", fingerprint)
+        return saved
+
+    def _saved(self) -> str | None:
+        """Return the fingerprint that this was pickled with."""
         saved: str | None = self.__dict__.get("_saved_fingerprint")
-        return self.fingerprint if saved is None else saved
+        return saved
 
-    def __sklearn_clone__(self) -> BackboneSource:
+    def __sklearn_clone__(self) -> Self:
         """Return itself: a value."""
         return self
 
-    def __copy__(self) -> BackboneSource:
+    def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> BackboneSource:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields and the fingerprint."""
         state = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**state, "fingerprint": self._saved()}
+        return {**state, "_saved_fingerprint": self._saved() or self.fingerprint}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Take fields, and the fingerprint that the weights must have when they are loaded."""
-        values = dict(state)
-        object.__setattr__(self, "_saved_fingerprint", values.pop("fingerprint"))
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        """Take fields, and the fingerprint that the weights must have when they are used."""
+        self.__dict__.update(state)
 
 
 def shared_encoder(source: BackboneSource, device: str | torch.device | None = "cpu") -> Encoder:
@@ -117,13 +147,19 @@ def shared_encoder(source: BackboneSource, device: str | torch.device | None = "
     encoder : Encoder
         The same object for sources of one fingerprint; its embeddings are those of
         ``source.load()`` up to rounding. The two used last are kept.
+
+    Raises
+    ------
+    ImportError, FileNotFoundError, ValueError
+        As `BackboneSource.load` does.
     """
+    source.check()
     place = resolve_device(device)
     key = source.fingerprint, str(place)
     # Loading happens under the lock: two threads that need one encoder load one.
     with _lock:
         if key not in _kept:
-            _kept[key] = source.load().for_inference().to(place)
+            _kept[key] = source.load().to(place).for_inference()
             while len(_kept) > KEPT:
                 _kept.popitem(last=False)
         _kept.move_to_end(key)
@@ -139,6 +175,8 @@ def file_fingerprint(path: str | os.PathLike[str]) -> str:
         If there is no such file.
     """
     file = Path(path).resolve()
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file of weights {file}; give the path of one.")
     found = file.stat()
     return _content_digest(file, found.st_size, found.st_mtime_ns)
 
