@@ -29,7 +29,9 @@ _DIGEST_BYTES = 16
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+def atomic_write(
+    path: str | os.PathLike[str], mode: str = "wb", *, durable: bool = True
+) -> Iterator[IO[Any]]:
     """Write a file completely or not at all.
 
     The content goes to a temporary file in the same folder, is flushed to the
@@ -45,6 +47,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         and its target is replaced. A device or pipe is written to directly.
     mode : {"wb", "w"}, default="wb"
         Bytes, or text in UTF-8 with Unix line ends on every system.
+    durable : bool, default=True
+        Whether the content is on the disk when the block ends. Without, which is faster, a
+        power cut soon after may leave an empty or damaged file; a crash of the process not.
 
     Yields
     ------
@@ -92,15 +97,17 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             if mode_bits is not None:
                 os.chmod(temporary, mode_bits)
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
         # also on KeyboardInterrupt: no litter, and the old file stays
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    _sync_folder(target.parent)
+    if durable:
+        _sync_folder(target.parent)
 
 
 def _replaceable_mode(target: Path) -> int | None:
