@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from mlfund._check import DataError, check_choice, check_positive, require
+from mlfund.preprocessing._image_files import image_sides, in_threads, read_image, reason_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 # Names of folders that hold the classes of a part, and what the part is called.
@@ -94,7 +94,7 @@ def load_image_folder(
     ((2, 4, 6), ['day', 'night'], array([0, 1]))
     """
     root = Path(path)
-    wanted = _size(size)
+    wanted = None if size is None else image_sides(size)
     if mode is not None:
         check_choice("mode", mode, MODES)
     if max_images is not None:
@@ -127,15 +127,6 @@ def is_image_folder(path: str | os.PathLike[str]) -> bool:
     if not root.is_dir():
         return False
     return any(one.is_dir() or one.suffix.lower() in SUFFIXES for one in _visible(root))
-
-
-def _size(size: Any) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    both = (size, size) if isinstance(size, Integral) else tuple(np.ravel(size).tolist())
-    if len(both) != 2 or not all(isinstance(n, Integral) and n > 0 for n in both):
-        raise ValueError(f"size must be (height, width), or one integer for both; got {size!r}.")
-    return int(both[0]), int(both[1])
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -210,7 +201,7 @@ def read_files(
     root: Path, files: Sequence[Path], size: tuple[int, int] | None, mode: str | None
 ) -> np.ndarray:
     """Return the images of files below `root` as one array; see `load_image_folder`."""
-    pixels = [_pixels(file, root, size) for file in files]
+    pixels = in_threads(lambda place: _pixels(files[place], root, size), len(files))
     _check_sizes(root, files, pixels)
     coloured = mode == "RGB" or (mode is None and any(one.ndim == 3 for one in pixels))
     return np.stack([_with_colours(one) if coloured else _grey(one) for one in pixels])
@@ -229,40 +220,19 @@ def _check_sizes(root: Path, files: Sequence[Path], pixels: Sequence[np.ndarray]
 
 def _pixels(file: Path, root: Path, size: tuple[int, int] | None) -> np.ndarray:
     """Return the pixels of a file as it means them: (h, w) if grey, else (h, w, 3)."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as opened:
-            # Cameras write how they were held beside the pixels.
-            image = ImageOps.exif_transpose(opened)
-            image = _eight_bits(image)
-            if size is not None:
-                image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-            return np.asarray(image)
-    # Pillow's readers raise many kinds of errors on damaged files.
-    except Exception as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise DataError(
-            f"{file.relative_to(root)} cannot be read as an image ({reason}); repair it or take it "
-            "out of its folder."
-        ) from error
-
-
-def _eight_bits(image: Any) -> Any:
-    """Return an image of mode L or RGB; transparency is left out."""
     from PIL import Image
 
-    if image.mode in ("1", "L", "LA"):
-        return image.convert("L")
-    if image.mode.startswith("I;16"):
-        # Pillow would cut 16 bits off at 255.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        # Pillow would cut these off at 255 too, and fractions at 0.
-        raise ValueError("its pixels have 32 bits, which do not say what is white; save 8 or 16")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+    # Pillow's readers raise many kinds of errors on damaged files.
+    try:
+        image = read_image(file, size)
+        if size is not None:
+            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+        return np.asarray(image)
+    except Exception as error:
+        raise DataError(
+            f"{file.relative_to(root)} cannot be read as an image ({reason_of(error)}); repair it "
+            "or take it out of its folder."
+        ) from error
 
 
 def _with_colours(pixels: np.ndarray) -> np.ndarray:
