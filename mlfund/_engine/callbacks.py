@@ -126,7 +126,7 @@ class StopOnPlateau(Callback):
 
 def lower_adaptively(net: Engine) -> bool:
     """Divide the learning rate by 5; False once it has reached 1e-6."""
-    lr = lowered(float(net.optimizer_.param_groups[0]["lr"]))
+    lr = lowered(net.present_lr)
     if lr is None:
         return False
     set_learning_rate(net.optimizer_, lr, keep_velocity=True)
@@ -165,7 +165,7 @@ class RecordLearningRate(Callback):
 
     def on_epoch_end(self, net: Engine, *args: Any, **kwargs: Any) -> None:
         """Record the rate."""
-        net.history.record("lr", float(net.optimizer_.param_groups[0]["lr"]))
+        net.history.record("lr", net.present_lr)
 
 
 class ProgressText(Callback):

@@ -116,7 +116,7 @@ class DivergenceGuard(Callback):
             return
         if self.bad_epoch_ is None:
             self.bad_epoch_ = self._n_epochs
-            self.bad_lr_ = net.optimizer_.param_groups[0]["lr"]
+            self.bad_lr_ = net.present_lr
             self._bad_order = _last_order(net)
         if not finite:
             raise StopTraining(f"The loss or a weight was not finite in epoch {self._n_epochs}.")
@@ -249,6 +249,7 @@ def _replay(
     found = None
     with np.errstate(all="ignore"):
         net.module_.train()
+        net.begin_epoch(batches.epoch)
         for place, batch in enumerate(batches, start=1):
             found = _watched_step(net, batch, place, len(batches), limit)
             if found is not None:

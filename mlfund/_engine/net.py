@@ -30,6 +30,7 @@ from mlfund._engine.step import (
 )
 from mlfund._engine.watched import needs_notifications, validation_rows
 from mlfund.averaging import Averaging
+from mlfund.optimizers import learning_rate_of, set_learning_rate
 from mlfund.penalties import Penalty
 
 Score = Callable[[Tensor, DeviceRows], float]
@@ -178,9 +179,13 @@ class Engine(NeuralNet):
         return self.optimizer.parameters
 
     def set_lr(self, lr: float) -> None:
-        """Set the learning rate of the steps to come."""
-        for group in self.optimizer_.param_groups:
-            group["lr"] = lr
+        """Set the learning rate of the steps to come; groups get their multiple of it."""
+        set_learning_rate(self.optimizer_, lr)
+
+    @property
+    def present_lr(self) -> float:
+        """The learning rate of the next step, before the multiples of groups."""
+        return learning_rate_of(self.optimizer_)
 
     def partial_fit(
         self, X: DeviceRows, y: None = None, classes: None = None, **fit_params: Any
@@ -202,10 +207,17 @@ class Engine(NeuralNet):
         if self.averaging is not None:
             self.averaging.publish()
         self.notify("on_train_end", X=X, y=y)
+        if self.optimizer.groups is not None:
+            self.optimizer.groups.end()
         if self.averaging is not None:
             # A callback may have gone back to the weights of an earlier epoch.
             self.averaging.estimate_statistics()
         return self
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the groups of layers train whose time has come after so many epochs."""
+        if self.optimizer.groups is not None:
+            self.optimizer.groups.begin_epoch(epoch)
 
     def snapshot(self) -> Tensor:
         """Return a copy of the weights that the training would end with now.
@@ -299,6 +311,7 @@ class Engine(NeuralNet):
         eager = self._eager
         if training:
             iterator.epoch = iterator.epochs_in(self.n_steps_)
+            self.begin_epoch(iterator.epoch)
             step_fn = step_fn if eager else self.lean_step
         losses, raws = EpochLosses(self.criterion_.report_scale), []
         captured = self._captured_steps(iterator) if training and not eager else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from mlfund._engine.groups import Groups, RateGroup, as_piece, slices_of, with_parameters
 
 
 class FlatParameters:
@@ -22,6 +24,9 @@ class FlatParameters:
     parameters : iterable of torch.nn.Parameter
         Parameters of one dtype and device; matrices ("weights", all of two axes or more)
         come first in the flat tensor, vectors ("biases" and scales) last.
+    groups : sequence of RateGroup, optional
+        Groups that share out the parameters; among the matrices, and among the vectors,
+        those of the first group come first.
 
     Attributes
     ----------
@@ -40,8 +45,12 @@ class FlatParameters:
         If there are none, or their dtypes or devices differ.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        self.parts = sorted(parameters, key=lambda p: p.ndim < 2)
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], groups: Sequence[RateGroup] = ()
+    ) -> None:
+        self._number = {id(p): i for i, group in enumerate(groups) for p in group.parameters()}
+        self._n_groups = max(1, len(groups))
+        self.parts = sorted(parameters, key=lambda p: (p.ndim < 2, self._group_of(p)))
         _check_alike(self.parts)
         data = torch.cat([p.detach().reshape(-1) for p in self.parts])
         self.grad = torch.zeros_like(data)
@@ -72,25 +81,46 @@ class FlatParameters:
         """
         return [_rows_are_units(p.detach(), unit_axis) for p in self.parts if p.ndim >= 2]
 
-    def as_matrices(self, unit_axis: int = 0) -> list[nn.Parameter]:
+    def as_matrices(self, unit_axis: int = 0) -> list[list[nn.Parameter]]:
         """Return the same memory as parameters for an optimizer that works on matrices.
 
-        One parameter for each matrix, of shape (units, inputs), and one vector of all
-        the rest; their gradients are views of `grad`.
+        For each group one parameter for each matrix, of shape (units, inputs), and one
+        vector of all the rest; their gradients are views of `grad`.
         """
-        views = []
+        views: list[list[nn.Parameter]] = [[] for _ in range(self._n_groups)]
         for part in self.parts:
             if part.ndim >= 2:
                 assert part.grad is not None
-                view = nn.Parameter(_rows_are_units(part.detach(), unit_axis))
-                view.grad = _rows_are_units(part.grad, unit_axis)
-                views.append(view)
-        n_weights = len(self.weights)
-        if n_weights < len(self.grad):
-            rest = nn.Parameter(self.flat.detach()[n_weights:])
-            rest.grad = self.grad[n_weights:]
-            views.append(rest)
-        return views
+                view = as_piece(
+                    _rows_are_units(part.detach(), unit_axis),
+                    _rows_are_units(part.grad, unit_axis),
+                )
+                views[self._group_of(part)].append(view)
+        return [
+            [*listed, *self._as_pieces([rest])]
+            for listed, rest in zip(views, self.group_slices(False), strict=True)
+        ]
+
+    def as_vectors(self) -> list[list[nn.Parameter]]:
+        """Return the same memory as one or two vectors a group, weights before the rest."""
+        both = zip(self.group_slices(True), self.group_slices(False), strict=True)
+        return [self._as_pieces(parts) for parts in both]
+
+    def group_slices(self, matrices: bool) -> list[slice]:
+        """Return where in the flat tensor the weights, or the vectors, of each group are."""
+        sizes = [0] * self._n_groups
+        for part in self.parts:
+            if (part.ndim >= 2) == matrices:
+                sizes[self._group_of(part)] += part.numel()
+        return slices_of(sizes, 0 if matrices else len(self.weights))
+
+    def _group_of(self, parameter: nn.Parameter) -> int:
+        # Without groups, all are in the one there is.
+        return self._number[id(parameter)] if self._number else 0
+
+    def _as_pieces(self, parts: Iterable[slice]) -> list[nn.Parameter]:
+        flat = self.flat.detach()
+        return [as_piece(flat[p], self.grad[p]) for p in parts if p.stop > p.start]
 
     def publish_gradient(self) -> None:
         """Hand the gradient to the optimizer, whose `zero_grad` may have dropped it."""
@@ -150,7 +180,7 @@ def _rows_are_units(weight: Tensor, unit_axis: int) -> Tensor:
     return weight.movedim(unit_axis, 0) if weight.ndim == 2 else weight.view(len(weight), -1)
 
 
-BuildOptimizer = Callable[[list[nn.Parameter], float], torch.optim.Optimizer]
+BuildOptimizer = Callable[[list[Any], float], torch.optim.Optimizer]
 
 
 class FlatOptimizer:
@@ -167,14 +197,20 @@ class FlatOptimizer:
         gets one flat vector.
     unit_axis : int, default=0
         See `FlatParameters.matrices`.
+    groups : iterable of RateGroup, optional
+        Groups of layers with learning rates of their own, which share out all parameters
+        that are trained; None trains all alike.
 
     Attributes
     ----------
     parameters : FlatParameters
         Set by the call.
+    groups : Groups or None
+        Set by the call; None without `groups`.
     """
 
     parameters: FlatParameters
+    groups: Groups | None
 
     def __init__(
         self,
@@ -183,19 +219,27 @@ class FlatOptimizer:
         *,
         per_matrix: bool = False,
         unit_axis: int = 0,
+        groups: Iterable[RateGroup] | None = None,
     ) -> None:
         self.build = build
         self.state = state
         self.per_matrix = per_matrix
         self.unit_axis = unit_axis
+        self.rate_groups = None if groups is None else with_parameters(groups)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """Flatten the parameters that are not frozen and build the optimizer on the result."""
         everything = [p for group in groups for p in group["params"]]
-        self.parameters = FlatParameters(p for p in everything if p.requires_grad)
-        updated = [self.parameters.flat]
-        if self.per_matrix:
-            updated = self.parameters.as_matrices(self.unit_axis)
+        trained = [p for p in everything if p.requires_grad]
+        self.parameters = flat = FlatParameters(trained, self.rate_groups or ())
+        self.groups = None
+        updated: list[Any] = [flat.flat]
+        if self.rate_groups is not None or self.per_matrix:
+            pieces = flat.as_matrices(self.unit_axis) if self.per_matrix else flat.as_vectors()
+            updated = list(pieces[0])
+            if self.rate_groups is not None:
+                self.groups = Groups(self.rate_groups, flat, pieces)
+                updated = self.groups.for_optimizer(lr)
         optimizer = self.build(updated, lr)
         if self.state:
             import_state(optimizer, self.state)

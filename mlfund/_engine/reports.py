@@ -72,7 +72,7 @@ class ProgressTable(Report):
             parts.append(self._value("validation loss", row["valid_loss"], sign=-1))
         if "valid_score" in row:
             parts.append(self._value("score", row["valid_score"], sign=1))
-        parts.append(f"lr {net.optimizer_.param_groups[0]['lr']:.3g}")
+        parts.append(f"lr {net.present_lr:.3g}")
         left = self._seconds * (net.max_epochs - row["epoch"])
         parts.append(f"{seconds:.2g} s" + (f", at most {_words(left)} left" if left else ""))
         sys.stdout.write("  ".join(parts) + "\n")

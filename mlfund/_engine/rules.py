@@ -36,9 +36,16 @@ def adam_epsilon(epsilon: float, beta_2: float) -> StepRule:
 
 
 def decoupled_decay(strength: float) -> StepRule:
-    """Return the rule that shrinks weights, not biases, by ``lr * strength`` a step."""
+    """Return the rule that shrinks weights, not biases, by ``lr * strength`` a step.
+
+    The rate is that of their group where groups of layers have rates of their own.
+    """
 
     def rule(net: Engine) -> None:
+        groups = net.optimizer.groups
+        if groups is not None:
+            groups.decay(net.optimizer_, strength)
+            return
         lr = net.optimizer_.param_groups[0]["lr"]
         net.parameters.weights.mul_(1.0 - lr * strength)
 

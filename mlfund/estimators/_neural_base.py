@@ -26,6 +26,7 @@ from torch import nn
 
 from mlfund._check import preserved_torch_state, resolve_device
 from mlfund._engine.data import DeviceRows
+from mlfund._engine.groups import RateGroup
 from mlfund._engine.net import Engine, StepRule
 from mlfund._engine.objective import Objective
 from mlfund._version_stamp import VersionStamped
@@ -134,6 +135,10 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
         if self.mixup:
             augmentations.append(Mixup(float(self.mixup)))
         return augmentations
+
+    def _rate_groups(self, module: nn.Module) -> list[RateGroup] | None:
+        """Return groups of layers with learning rates of their own, None for one rate."""
+        return None
 
     def _learning_rate_callbacks(self, progress: Progress, lr: float) -> list[Any]:
         """Return callbacks that set the learning rate, beside those of `schedule`."""

@@ -24,6 +24,7 @@ from mlfund._engine.callbacks import (
 )
 from mlfund._engine.data import DeviceRows
 from mlfund._engine.divergence import DivergenceGuard, explain
+from mlfund._engine.groups import RateGroup
 from mlfund._engine.net import Engine, Score
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, export_state
@@ -151,7 +152,7 @@ def train_stochastic(
     engine = Engine(
         module,
         objective,
-        optimizer=_optimizer(entry, module, carried),
+        optimizer=_optimizer(entry, module, carried, estimator._rate_groups(module)),
         lr=carried.get("lr", pace.lr),
         batch_size=pace.batch_size,
         accumulation_steps=pace.accumulation_steps,
@@ -183,13 +184,19 @@ def train_stochastic(
     return Outcome(len(epochs), epochs[last - 1]["train_loss"], scored=valid is not None)
 
 
-def _optimizer(entry: Optimizer, module: nn.Module, carried: dict[str, Any]) -> FlatOptimizer:
+def _optimizer(
+    entry: Optimizer,
+    module: nn.Module,
+    carried: dict[str, Any],
+    groups: list[RateGroup] | None,
+) -> FlatOptimizer:
     """Return the optimizer, in the state that an earlier training left, if any."""
     return FlatOptimizer(
         entry.build,
         carried.get("state"),
         per_matrix=entry.per_matrix,
         unit_axis=getattr(module, "unit_axis", 0),
+        groups=groups,
     )
 
 
@@ -197,7 +204,7 @@ def _optimizer_state(engine: Engine, name: str) -> dict[str, Any]:
     """Return what the next training needs of this one's optimizer."""
     return {
         "name": name,
-        "lr": float(engine.optimizer_.param_groups[0]["lr"]),
+        "lr": engine.present_lr,
         "steps": engine.n_steps_,
         "state": export_state(engine.optimizer_),
     }

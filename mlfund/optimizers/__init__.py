@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from mlfund._entries import publish, resolve
-from mlfund.optimizers._base import Optimizer, set_learning_rate
+from mlfund.optimizers._base import Optimizer, learning_rate_of, set_learning_rate
 from mlfund.optimizers._classic import SGD, Adagrad, Adam, AdamW, Momentum, Nesterov, RMSProp
 from mlfund.optimizers._lion import Lion
 from mlfund.optimizers._muon import Muon
@@ -42,6 +42,7 @@ __all__ = [
     "RMSProp",
     "TorchOptimizer",
     "get_optimizer",
+    "learning_rate_of",
     "set_learning_rate",
 ]
 

@@ -111,7 +111,7 @@ def _tensors(groups: list[Any]) -> list[Tensor]:
 def set_learning_rate(
     optimizer: torch.optim.Optimizer, learning_rate: float, *, keep_velocity: bool = False
 ) -> None:
-    """Set the learning rate of every parameter group.
+    """Set the learning rate of every parameter group, times its `multiplier` if it has one.
 
     Parameters
     ----------
@@ -136,9 +136,32 @@ def set_learning_rate(
     0.05
     """
     for group in optimizer.param_groups:
-        if keep_velocity and learning_rate > 0 and group["lr"] != learning_rate:
-            _rescale_buffers(optimizer, group, group["lr"] / learning_rate)
-        group["lr"] = learning_rate
+        rate = learning_rate * group.get("multiplier", 1.0)
+        if keep_velocity and rate > 0 and group["lr"] != rate:
+            _rescale_buffers(optimizer, group, group["lr"] / rate)
+        group["lr"] = rate
+
+
+def learning_rate_of(optimizer: torch.optim.Optimizer) -> float:
+    """Return the learning rate that `set_learning_rate` set.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Groups with a `multiplier` have the learning rate times it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mlfund.optimizers import get_optimizer
+    >>> body, head = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(1))
+    >>> groups = [{"params": [body], "lr": 0.005, "multiplier": 0.5}, {"params": [head]}]
+    >>> learning_rate_of(get_optimizer("sgd").build(groups, learning_rate=0.01))
+    0.01
+    """
+    # The one with the largest multiplier: those of others may be 0.
+    group = max(optimizer.param_groups, key=lambda group: group.get("multiplier", 1.0))
+    return float(group["lr"]) / group.get("multiplier", 1.0)
 
 
 @torch.no_grad()

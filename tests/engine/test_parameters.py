@@ -56,7 +56,7 @@ def test_matrices_have_a_row_for_each_unit_and_share_memory():
 def test_an_optimizer_over_matrices_moves_the_module_by_its_gradients(unit_axis):
     module = make_mlp()
     flat = FlatParameters(module.parameters())
-    views = flat.as_matrices(unit_axis)
+    (views,) = flat.as_matrices(unit_axis)
     assert [view.ndim for view in views] == [2, 2, 1]
     start = flat.snapshot()
     flat.grad.copy_(torch.arange(len(flat.grad)))
