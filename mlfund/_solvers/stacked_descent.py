@@ -23,7 +23,7 @@ MOST_CALM = 16
 # Steps without a smaller gradient after which a model leaves the stack: near the floor of
 # the arithmetic for rounding, elsewhere as one that needs a closer search.
 FLOOR_PATIENCE, NEAR_FLOOR = 6, 30
-PATIENCE = 40
+PATIENCE = 100
 # Bytes of the memory of all models; beyond, each remembers fewer steps.
 MEMORY_BYTES = 5e8
 
