@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlfund._entries import publish
 from mlfund.backbones._backbone import Backbone
 from mlfund.backbones._encoder import Encoder, ImageEncoder, TextEncoder
+from mlfund.backbones._hugging_face import HuggingFaceText, StandaloneText
 from mlfund.backbones._image_source import StandaloneBackbone
 from mlfund.backbones._names import get_backbone
 from mlfund.backbones._own import OwnBackbone
@@ -19,9 +20,11 @@ __all__ = [
     "BackboneSource",
     "EfficientNetLite0",
     "Encoder",
+    "HuggingFaceText",
     "ImageEncoder",
     "OwnBackbone",
     "StandaloneBackbone",
+    "StandaloneText",
     "TextEncoder",
     "TimmBackbone",
     "TorchBackbone",

@@ -11,6 +11,7 @@ from torch import nn
 
 from mlfund._check import check_choice, nearest
 from mlfund.backbones._backbone import Backbone
+from mlfund.backbones._hugging_face import HuggingFaceText
 from mlfund.backbones._own import OwnBackbone
 from mlfund.backbones._source import BackboneSource
 from mlfund.backbones._timm import TimmBackbone
@@ -20,7 +21,10 @@ from mlfund.backbones.efficientnet_lite import EfficientNetLite0
 
 KINDS = ("image", "text")
 # Sources by the name that users give. They are values: nothing is read or imported for them.
-NAMED: dict[str, BackboneSource] = {"efficientnet_lite0": EfficientNetLite0()}
+NAMED: dict[str, BackboneSource] = {
+    "all-MiniLM-L6-v2": HuggingFaceText("all-MiniLM-L6-v2"),
+    "efficientnet_lite0": EfficientNetLite0(),
+}
 # Libraries of models: "timm:NAME".
 LIBRARIES: dict[str, Callable[[str], BackboneSource]] = {
     "timm": TimmBackbone,
@@ -34,9 +38,10 @@ def get_backbone(given: Any, kind: str | None = None, *, download: bool = False)
     Parameters
     ----------
     given : str, Backbone, torch.nn.Module or BackboneSource
-        A name (``"efficientnet_lite0"``), a model of a library (``"timm:NAME"``,
-        ``"torchvision:NAME"``), what `export_backbone` of an encoder returned, a module that
-        makes embeddings of images as `TorchBackbone` describes, or a source.
+        A name (``"efficientnet_lite0"``, ``"all-MiniLM-L6-v2"``), a model of a library
+        (``"timm:NAME"``, ``"torchvision:NAME"``), the folder of a text model of Hugging Face or
+        its name on the hub (``"OWNER/MODEL"``), what `export_backbone` of an encoder returned, a
+        module that makes embeddings of images as `TorchBackbone` describes, or a source.
     kind : {"image", "text"} or None, default=None
         What the backbone has to take; None allows both.
     download : bool, default=False
@@ -99,11 +104,13 @@ def _of_name(name: str) -> BackboneSource:
     library, colon, model = name.partition(":")
     if colon and library in LIBRARIES:
         return LIBRARIES[library](model)
+    if "/" in name or os.sep in name or os.path.isdir(name):
+        return HuggingFaceText(name)
     suggestion = nearest(name, NAMED)
     hint = f" Did you mean {suggestion!r}?" if suggestion else ""
     raise ValueError(
-        f"backbone={name!r} is not known; allowed are {', '.join(map(repr, NAMED))}, 'timm:NAME' "
-        f"and 'torchvision:NAME'.{hint}"
+        f"backbone={name!r} is not known; allowed are {', '.join(map(repr, NAMED))}, 'timm:NAME', "
+        f"'torchvision:NAME', and for texts a folder or 'OWNER/MODEL'.{hint}"
     )
 
 
