@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlfund._entries import publish
 from mlfund.backbones._backbone import Backbone
+from mlfund.backbones._cache import EmbeddingCache
 from mlfund.backbones._encoder import Encoder, ImageEncoder, TextEncoder
 from mlfund.backbones._hugging_face import HuggingFaceText, StandaloneText
 from mlfund.backbones._image_source import StandaloneBackbone
@@ -19,6 +20,7 @@ __all__ = [
     "Backbone",
     "BackboneSource",
     "EfficientNetLite0",
+    "EmbeddingCache",
     "Encoder",
     "HuggingFaceText",
     "ImageEncoder",

@@ -114,10 +114,6 @@ class EmbeddingCache:
         """
         return self._store.get_or_compute(space, keys, compute, block_rows, report)
 
-    def width(self, space: Space) -> int | None:
-        """Return the length of the embeddings of a space, or None if there are none."""
-        return self._store.width(space)
-
     def info(self) -> CacheInfo:
         """Return what the cache holds.
 

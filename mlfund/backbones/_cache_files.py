@@ -61,14 +61,11 @@ class RowFile:
     ----------
     keys : list of bytes
         One a row.
-    n_features : int
-        Length of a row.
     n_bytes : int
         Size of the file.
     """
 
     keys: list[bytes]
-    n_features: int
     n_bytes: int
 
 
@@ -110,11 +107,6 @@ class RowFolder:
                 positions += [places[i][1] for i in np.flatnonzero(good)]
         return positions, np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
-    def width(self) -> int | None:
-        """Return the length of a row, or None where there are none."""
-        self._refresh()
-        return next((file.n_features for file in self._files.values()), None)
-
     def write(self, keys: Sequence[bytes], rows: np.ndarray) -> str:
         """Write rows to a file, and return its name.
 
@@ -141,7 +133,7 @@ class RowFolder:
             file.write(_checksums(keys, values).data)
             file.write(values.data)
             n_bytes = file.tell()
-        self._add(name, RowFile(list(keys), values.shape[1], n_bytes), time.time())
+        self._add(name, RowFile(list(keys), n_bytes), time.time())
         return name
 
     def _refresh(self) -> None:
@@ -155,7 +147,7 @@ class RowFolder:
         for name in names - self._files.keys():
             try:
                 with open(self.path / name, "rb") as file:
-                    n_rows, n_features = _read_head(file)
+                    n_rows, _ = _read_head(file)
                     keys = file.read(n_rows * KEY_BYTES)
                     found = os.fstat(file.fileno())
             except OSError:
@@ -165,7 +157,7 @@ class RowFolder:
                 self._remove_damaged(name, error)
                 continue
             cut = [keys[i : i + KEY_BYTES] for i in range(0, len(keys), KEY_BYTES)]
-            self._add(name, RowFile(cut, n_features, found.st_size), found.st_mtime)
+            self._add(name, RowFile(cut, found.st_size), found.st_mtime)
         for name in self._files.keys() - names:
             self._forget(name)
 

@@ -18,15 +18,10 @@ class MemoryRows:
     max_bytes : int
         What the array may take.
 
-    Attributes
-    ----------
-    width : int or None
-        Length of a row; None until there is one.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.width: int | None = None
         self._rows = np.empty((0, 0), np.float32)
         # Of the slots in use, which are the first ones.
         self._keys: list[bytes] = []
@@ -47,13 +42,12 @@ class MemoryRows:
 
     def put(self, keys: Sequence[bytes], rows: np.ndarray) -> None:
         """Keep as many of the rows as fit; their keys must be new and distinct."""
-        self.width = rows.shape[1]
-        capacity = self.max_bytes // max(1, 4 * self.width)
+        capacity = self.max_bytes // max(1, rows[:1].nbytes)
         keys, rows = keys[:capacity], rows[:capacity]
         if not keys:
             return
         used = len(self._keys)
-        self._grow(min(capacity, used + len(keys)), capacity)
+        self._grow(min(capacity, used + len(keys)), capacity, rows.shape[1])
         fresh = min(len(keys), len(self._rows) - used)
         replaced = (self._oldest + np.arange(len(keys) - fresh)) % len(self._rows)
         self._oldest = (self._oldest + len(replaced)) % len(self._rows)
@@ -66,11 +60,11 @@ class MemoryRows:
             self._slot_of[key] = slot
         self._rows[slots] = rows
 
-    def _grow(self, needed: int, capacity: int) -> None:
+    def _grow(self, needed: int, capacity: int, width: int) -> None:
         if needed <= len(self._rows):
             return
         n_rows = min(capacity, max(needed, 2 * len(self._rows), FIRST_ROWS))
-        larger = np.empty((n_rows, self.width or 0), np.float32)
+        larger = np.empty((n_rows, width), np.float32)
         if self._keys:
             larger[: len(self._keys)] = self._rows[: len(self._keys)]
         self._rows = larger

@@ -111,12 +111,6 @@ class Store:
         number = {key: position for position, key in enumerate(distinct)}
         return out.rows(None if len(distinct) == len(keys) else [number[key] for key in keys])
 
-    def width(self, space: Space) -> int | None:
-        """Return the length of the embeddings, or None where there are none."""
-        rows = self._rows_of(space)
-        with rows.lock:
-            return rows.width()
-
     def forget(self) -> None:
         """Let go of all rows in memory."""
         with self._lock:
@@ -204,12 +198,6 @@ class _SpaceRows:
             out.put([positions[i] for i in found], rows)
             self.memory.put([asked[i] for i in found], rows)
         return _without(positions, found)
-
-    def width(self) -> int | None:
-        """Return the length of a row, or None where there are none."""
-        if self.memory.width is None and self.folder is not None:
-            return self.folder.width()
-        return self.memory.width
 
 
 def _without(positions: Sequence[int], places: Sequence[int]) -> list[int]:

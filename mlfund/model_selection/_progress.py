@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-# Seconds between two lines: on a terminal one line is written again and again, elsewhere
-# each is a new one and they come at growing distances.
-TERMINAL_SECONDS = 0.2
-FIRST_SECONDS = 1.0
-GROWTH = 1.3
-LAST_SECONDS = 60.0
+from mlfund._progress_line import ProgressLine
 
 
 class SearchProgress:
@@ -39,27 +32,22 @@ class SearchProgress:
         self._done = np.zeros((n_candidates, n_splits), dtype=bool)
         self._alive: int | None = None
         self._resumed = 0
-        self._silent = verbose < 1
-        self._in_place = not self._silent and sys.stdout.isatty()
-        self._width = 0
+        self._verbose = verbose
 
     def __enter__(self) -> SearchProgress:
         """Begin to count the time."""
-        self._began = time.perf_counter()
-        self._interval = TERMINAL_SECONDS if self._in_place else FIRST_SECONDS
-        self._next = self._interval
+        self._line = ProgressLine(self._verbose)
         return self
 
     def __exit__(self, *error: object) -> None:
         """Tell how it ended."""
         self._alive = None
-        if not self._silent:
-            self._write(self._line(), last=True)
+        self._line.end(self._text())
 
     def report(self, alive: int, total: int) -> None:
         """Note how many of the models trained now are still at work."""
         self._alive = alive
-        self._tell_when_due()
+        self._line.tell(self._text)
 
     def finished(
         self, results: Iterable[tuple[int, int, Mapping[str, Any]]], *, resumed: bool = False
@@ -80,34 +68,18 @@ class SearchProgress:
             self._scores[candidate, split] = scores
             self._done[candidate, split] = True
             self._resumed += resumed
-        self._tell_when_due()
+        self._line.tell(self._text)
 
-    def _tell_when_due(self) -> None:
-        seconds = time.perf_counter() - self._began
-        if self._silent or seconds < self._next:
-            return
-        if not self._in_place:
-            self._interval = min(self._interval * GROWTH, LAST_SECONDS)
-        self._next = seconds + self._interval
-        self._write(self._line(), last=False)
-
-    def _line(self) -> str:
+    def _text(self) -> str:
         done, total = int(self._done.sum()), self._done.size
         parts = [f"{done:{len(str(total))}d}/{total} models done"]
         if self._resumed:
             parts[0] += f" ({self._resumed} of them before)"
         if self._alive is not None:
             parts.append(f"{self._alive} alive")
-        parts.append(f"{time.perf_counter() - self._began:.1f} s")
+        parts.append(f"{self._line.seconds:.1f} s")
         whole = self._scores[self._done.all(axis=1)].mean(axis=1)
         if np.isfinite(whole).any():
             name = "score" if self.metric == "score" else self.metric
             parts.append(f"best mean {name} {np.nanmax(whole[np.isfinite(whole)]):.5g}")
         return "  ".join(parts)
-
-    def _write(self, line: str, *, last: bool) -> None:
-        if self._in_place:
-            # blanks over what a longer line left
-            self._width, line = len(line), "\r" + line.ljust(self._width)
-        sys.stdout.write(line + ("\n" if last or not self._in_place else ""))
-        sys.stdout.flush()

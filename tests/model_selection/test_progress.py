@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mlfund.model_selection import _progress
+from mlfund import _progress_line
 from mlfund.model_selection._progress import SearchProgress
 
 
@@ -15,7 +15,7 @@ from mlfund.model_selection._progress import SearchProgress
 def clock(monkeypatch):
     """A clock that only the test moves: `clock[0]` is the time in seconds."""
     now = [100.0]
-    monkeypatch.setattr(_progress.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(_progress_line.time, "perf_counter", lambda: now[0])
     return now
 
 
