@@ -66,6 +66,11 @@ class TransformerEncoder(TextEncoder):
         """Return embeddings, each layer, and what follows where it has weights."""
         return _groups(self.body, self.after)
 
+    def layers(self) -> list[nn.Module]:
+        """Return the layers alone; none where the model has no list of them."""
+        stack = _stack(self.body)
+        return [] if stack is None else list(stack)
+
     def tokenise(self, texts: Sequence[str]) -> np.ndarray:
         """Return tokens, int32 of shape (n, longest), filled up with `pad_id`.
 
