@@ -66,6 +66,9 @@ _TRUSTED = {
     "mlfund.preprocessing._image_rows.ImageForm": "ObjectNode",
     # A backbone checks its weights against its fingerprint, and calls nothing.
     "mlfund.backbones.Backbone": "ObjectNode",
+    # A path and the fingerprint of what must lie there; nothing is read before it is used.
+    "mlfund.backbones.ImageTextBackbone": "ObjectNode",
+    "mlfund.estimators.zero_shot.ZeroShotImageClassifier": "ObjectNode",
     "mlfund.nets.convnet.ConvNet": "TypeNode",
     "mlfund.nets.convnet.ReadPixels": "ObjectNode",
     "mlfund.nets.layers.Activate": "ObjectNode",

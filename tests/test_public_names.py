@@ -48,6 +48,7 @@ def test_public_names_are_pinned():
         "PixelRows",
         "SnapshotEvery",
         "TablePreprocessor",
+        "ZeroShotImageClassifier",
         "advise",
         "cross_validate",
         "diagnose",

@@ -8,6 +8,7 @@ from mlfund.backbones._cache import EmbeddingCache
 from mlfund.backbones._encoder import Encoder, ImageEncoder, TextEncoder
 from mlfund.backbones._hugging_face import HuggingFaceText, StandaloneText
 from mlfund.backbones._image_source import StandaloneBackbone
+from mlfund.backbones._image_text import ImageTextBackbone
 from mlfund.backbones._names import get_backbone
 from mlfund.backbones._own import OwnBackbone
 from mlfund.backbones._source import BackboneSource, shared_encoder
@@ -24,6 +25,7 @@ __all__ = [
     "Encoder",
     "HuggingFaceText",
     "ImageEncoder",
+    "ImageTextBackbone",
     "OwnBackbone",
     "StandaloneBackbone",
     "StandaloneText",

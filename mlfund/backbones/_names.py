@@ -12,6 +12,7 @@ from torch import nn
 from mlfund._check import check_choice, nearest
 from mlfund.backbones._backbone import Backbone
 from mlfund.backbones._hugging_face import HuggingFaceText
+from mlfund.backbones._image_text import ImageTextBackbone, is_image_text_folder
 from mlfund.backbones._own import OwnBackbone
 from mlfund.backbones._source import BackboneSource
 from mlfund.backbones._timm import TimmBackbone
@@ -40,8 +41,9 @@ def get_backbone(given: Any, kind: str | None = None, *, download: bool = False)
     given : str, Backbone, torch.nn.Module or BackboneSource
         A name (``"efficientnet_lite0"``, ``"all-MiniLM-L6-v2"``), a model of a library
         (``"timm:NAME"``, ``"torchvision:NAME"``), the folder of a text model of Hugging Face or
-        its name on the hub (``"OWNER/MODEL"``), what `export_backbone` of an encoder returned, a
-        module that makes embeddings of images as `TorchBackbone` describes, or a source.
+        its name on the hub (``"OWNER/MODEL"``), the folder of a model of images and texts (CLIP),
+        what `export_backbone` of an encoder returned, a module that makes embeddings of images
+        as `TorchBackbone` describes, or a source.
     kind : {"image", "text"} or None, default=None
         What the backbone has to take; None allows both.
     download : bool, default=False
@@ -104,13 +106,16 @@ def _of_name(name: str) -> BackboneSource:
     library, colon, model = name.partition(":")
     if colon and library in LIBRARIES:
         return LIBRARIES[library](model)
+    if is_image_text_folder(name):
+        return ImageTextBackbone(name)
     if "/" in name or os.sep in name or os.path.isdir(name):
         return HuggingFaceText(name)
     suggestion = nearest(name, NAMED)
     hint = f" Did you mean {suggestion!r}?" if suggestion else ""
     raise ValueError(
         f"backbone={name!r} is not known; allowed are {', '.join(map(repr, NAMED))}, 'timm:NAME', "
-        f"'torchvision:NAME', and for texts a folder or 'OWNER/MODEL'.{hint}"
+        "'torchvision:NAME', for texts a folder or 'OWNER/MODEL', and for images the folder of a "
+        f"CLIP model.{hint}"
     )
 
 
