@@ -69,6 +69,9 @@ _TRUSTED = {
     # A path and the fingerprint of what must lie there; nothing is read before it is used.
     "mlfund.backbones.ImageTextBackbone": "ObjectNode",
     "mlfund.estimators.zero_shot.ZeroShotImageClassifier": "ObjectNode",
+    # Where weights come from: names and a path. Files of weights are read when a backbone is
+    # used, as tensors alone, and must have the fingerprint that was saved.
+    "mlfund.backbones.EfficientNetLite0": "ObjectNode",
     "mlfund.nets.convnet.ConvNet": "TypeNode",
     "mlfund.nets.convnet.ReadPixels": "ObjectNode",
     "mlfund.nets.layers.Activate": "ObjectNode",
@@ -99,6 +102,10 @@ _TRUSTED = {
     "mlfund.advisor.boosting.BoostedTreesRegressor": "ObjectNode",
     # Preprocessing: the fitted parts for each kind of column. Names, numbers, arrays, and
     # the scalers, imputers and encoders of scikit-learn that skops trusts.
+    # Names, numbers and a source of weights, which is checked against its fingerprint.
+    "mlfund.preprocessing.backbone_features.BackboneFeatures": "ObjectNode",
+    # A path and two numbers.
+    "mlfund.backbones.EmbeddingCache": "ObjectNode",
     "mlfund.preprocessing.images.ImageScaler": "ObjectNode",
     "mlfund.preprocessing.pixel_rows.PixelRows": "ObjectNode",
     "mlfund.preprocessing.table.TablePreprocessor": "ObjectNode",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,6 +28,10 @@ TEXT_BLOCK = 1024
 
 # Length of embeddings by fingerprint of the backbone: what the cache holds needs no backbone.
 _widths: dict[str, int] = {}
+# They share the layers of the shared encoder, and go with it.
+_of_other_sizes: WeakKeyDictionary[ImageEncoder, dict[tuple[int, int], ImageEncoder]] = (
+    WeakKeyDictionary()
+)
 
 
 def embed(
@@ -196,8 +201,7 @@ class _Images(_Rows):
     def compute(self, places: list[int]) -> np.ndarray:
         encoder = self._encoder
         assert isinstance(encoder, ImageEncoder)
-        if self.size is not None:
-            encoder = encoder.with_size(*self.size)
+        encoder = encoder if self.size is None else _sized(encoder, self.size)
         height, width, channels = encoder.pixels.size
         rows = self.images.rows(
             (height, width),
@@ -210,6 +214,14 @@ class _Images(_Rows):
             rows = np.ascontiguousarray(images).reshape(rows.shape)
         batches = torch.from_numpy(rows).split(self._batch_rows)
         return torch.cat([encoder(batch.to(self.device)).cpu() for batch in batches]).numpy()
+
+
+def _sized(encoder: ImageEncoder, size: tuple[int, int]) -> ImageEncoder:
+    """Return the encoder for images of a size, which is tried out once only."""
+    others = _of_other_sizes.setdefault(encoder, {})
+    if size not in others:
+        others[size] = encoder.with_size(*size)
+    return others[size]
 
 
 @dataclass(frozen=True)
