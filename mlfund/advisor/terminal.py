@@ -260,8 +260,7 @@ def _print_files(console: Console, files: Mapping[str, Path], *, images: bool) -
     if "model" in files:
         console.print()
         console.print("Next", style="bold")
-        command = f"mlfund predict {files['model']} new.csv --out predictions.csv"
-        if images:
-            command = f"python: mlfund.load({str(files['model'])!r}).predict(images)"
+        new = "new-images/" if images else "new.csv"
+        command = f"mlfund predict {files['model']} {new} --out predictions.csv"
         console.print(f"  {command}", soft_wrap=True)
     console.print()
