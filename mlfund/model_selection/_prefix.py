@@ -2,19 +2,20 @@
 
 A column scaler in front of an estimator whose family folds it into the weights becomes
 numbers (`SearchRows.affine`); other transformers are fitted to the training rows of each
-split, and what they make of the rows is shared by all candidates behind them.
+split, and what they make of the rows is shared by all candidates behind them. Transformers in
+front that take each row by itself, and learn nothing, transform all rows once for all splits.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
@@ -25,6 +26,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 
 from mlfund.model_selection._contract import SearchRows
 from mlfund.model_selection._prefix_key import content_key
+from mlfund.model_selection._prefix_outputs import joined, passes, rows_of, same, transform
 from mlfund.model_selection._prefix_scalers import as_scalers_see, fit_affine, is_affine
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -58,7 +60,7 @@ class Prefix:
     def leading(self) -> list[tuple[str, Any]]:
         """The steps before the last that do something, by name."""
         steps = [] if self.final_name is None else self.whole.steps[:-1]
-        return [(name, step) for name, step in steps if not _passes(step)]
+        return [(name, step) for name, step in steps if not passes(step)]
 
     def unfitted_leading(self) -> Pipeline:
         """Return the steps before the last as an unfitted pipeline."""
@@ -148,10 +150,10 @@ def split_estimator(estimator: Any) -> Prefix:
     >>> prefix.final_name, prefix.leading
     ('logisticregression', [('standardscaler', StandardScaler())])
     """
-    if type(estimator) is not Pipeline or _passes(estimator.steps[-1][1]):
+    if type(estimator) is not Pipeline or passes(estimator.steps[-1][1]):
         return Prefix(estimator, None, (), None, estimator)
     final_name, final = estimator.steps[-1]
-    leading = [(name, step) for name, step in estimator.steps[:-1] if not _passes(step)]
+    leading = [(name, step) for name, step in estimator.steps[:-1] if not passes(step)]
     # Beside the transformers, what steers the metadata to the final step.
     requests = repr(getattr(final, "_metadata_request", None)) if _routing_enabled() else None
     key = (final_name, type(final), requests, content_key(leading))
@@ -200,6 +202,11 @@ def prepare_rows(
         not raised but handed on.
     """
     numbers = list(range(len(splits)) if numbers is None else numbers)
+    n_front = _n_row_by_row(prefix, fit_params)
+    if n_front:
+        options = {"takes_affine": takes_affine, "train_scores": train_scores, "numbers": numbers}
+        yield from _behind_front(prefix, n_front, X, y, splits, fit_params, **options)
+        return
     leading = [step for _, step in prefix.leading]
     shared = not leading or (takes_affine and len(leading) == 1 and is_affine(leading[0]))
     if shared:
@@ -209,6 +216,59 @@ def prepare_rows(
         yield _or_failed(
             [number], _transformed_rows, prefix, X, y, split, number, fit_params, train_scores
         )
+
+
+def _n_row_by_row(prefix: Prefix, fit_params: Mapping[str, Any]) -> int:
+    """Return how many steps in front make of each row what they make of it alone."""
+    steps = [] if prefix.final_name is None else prefix.whole.steps[:-1]
+    front = list(takewhile(lambda step: passes(step[1]) or is_row_by_row(step[1]), steps))
+    if all(passes(step) for _, step in front):
+        return 0
+    _, of_steps, _ = _route(prefix, fit_params)
+    return 0 if any(of_steps.get(name) for name, _ in front) else len(front)
+
+
+def is_row_by_row(transformer: Any) -> bool:
+    """Whether a transformer learns nothing, and a row's neighbours change it by rounding only."""
+    return getattr(type(transformer), "transforms_row_by_row", False) is True
+
+
+def _behind_front(
+    prefix: Prefix,
+    n_front: int,
+    X: Any,
+    y: Any,
+    splits: Sequence[Split],
+    fit_params: Mapping[str, Any],
+    **options: Any,
+) -> Iterator[PreparedRows | FailedRows]:
+    """Yield the rows behind the steps that take each row by itself; see `prepare_rows`."""
+    start = time.perf_counter()
+    front = clone(prefix.whole[:n_front])
+    numbers = options["numbers"]
+    try:
+        seen = front.fit_transform(X, y)
+    except Exception as error:
+        yield FailedRows(numbers, error)
+        return
+    seconds = time.perf_counter() - start
+    behind = replace(prefix, whole=prefix.whole[n_front:])
+    for rows in prepare_rows(behind, seen, y, splits, fit_params, **options):
+        yield (
+            rows
+            if isinstance(rows, FailedRows)
+            else _with_front(rows, front, seconds * len(rows.numbers) / len(numbers))
+        )
+
+
+def _with_front(rows: PreparedRows, front: Pipeline, seconds: float) -> PreparedRows:
+    """Return rows whose fitted steps begin with some that are the same for all splits."""
+    behind = rows.fitted_leading
+    return replace(
+        rows,
+        seconds=rows.seconds + seconds,
+        fitted_leading=lambda position: [*front.steps, *behind(position)],
+    )
 
 
 def _or_failed(numbers: Sequence[int], prepare: Callable, *args: Any) -> PreparedRows | FailedRows:
@@ -258,7 +318,7 @@ def _shared_rows(
         train = splits[position][0]
         cut = _check_method_params(X, params=leading_params, indices=train)
         pipeline = prefix.unfitted_leading()
-        return pipeline.fit(_safe_indexing(X, train), _rows_of(y, train), **cut).steps
+        return pipeline.fit(_safe_indexing(X, train), rows_of(y, train), **cut).steps
 
     return PreparedRows(
         seen,
@@ -288,24 +348,24 @@ def _transformed_rows(
     final_params, _, leading_params = _route(prefix, fit_params)
     train, test = split
     pipeline = prefix.unfitted_leading()
-    X_train, y_train = _safe_indexing(X, train), _rows_of(y, train)
+    X_train, y_train = _safe_indexing(X, train), rows_of(y, train)
     cut = _check_method_params(X, params=leading_params, indices=train)
     parts = [pipeline.fit_transform(X_train, y_train, **cut)]
-    parts.append(_transform(pipeline, _safe_indexing(X, test)))
+    parts.append(transform(pipeline, _safe_indexing(X, test)))
     ends = np.cumsum([_num_samples(part) for part in parts])
     if ends[0] != len(train) or ends[1] - ends[0] != len(test):
         raise ValueError("The steps before the last one change the number of rows.")
     fitted_rows, scored_rows = np.arange(ends[0]), np.arange(ends[0], ends[1])
     order, train_scored = np.concatenate([train, test]), fitted_rows
     if train_scores:
-        again = _transform(pipeline, X_train)
-        if not _same(again, parts[0]):
+        again = transform(pipeline, X_train)
+        if not same(again, parts[0]):
             parts.append(again)
             order = np.concatenate([order, train])
             train_scored = np.arange(ends[1], ends[1] + ends[0])
     return PreparedRows(
-        _joined(parts),
-        _rows_of(y, order),
+        joined(parts),
+        rows_of(y, order),
         [(fitted_rows, scored_rows)],
         [number],
         _check_method_params(X, params=final_params, indices=order),
@@ -314,42 +374,3 @@ def _transformed_rows(
         train_scored=[train_scored],
         fitted_leading=lambda position: pipeline.steps,
     )
-
-
-def _transform(pipeline: Pipeline, X: Any) -> Any:
-    # Not the pipeline's own transform, which asks the last of these steps whether it is
-    # fitted: one without state may not know, and inside the whole pipeline is not asked.
-    for _, step in pipeline.steps:
-        X = X if _passes(step) else step.transform(X)
-    return X
-
-
-def _passes(step: Any) -> bool:
-    return step is None or (isinstance(step, str) and step == "passthrough")
-
-
-def _rows_of(y: Any, rows: NDArray[np.intp]) -> Any:
-    return None if y is None else _safe_indexing(y, rows)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two outputs of a transformer for the same rows are equal."""
-    if type(one) is not type(other) or one.shape != other.shape:
-        return False
-    if sp.issparse(one):
-        return (one != other).nnz == 0
-    if hasattr(one, "iloc"):
-        return one.equals(other)
-    return bool(np.array_equal(one, other))
-
-
-def _joined(parts: list[Any]) -> Any:
-    """Return outputs of a transformer for different rows as one."""
-    if any(sp.issparse(part) for part in parts):
-        return sp.vstack(parts, format="csr")
-    if hasattr(parts[0], "iloc"):
-        # Searches without tables need not wait for this import.
-        import pandas as pd
-
-        return pd.concat(parts)
-    return np.concatenate(parts)
