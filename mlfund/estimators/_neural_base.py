@@ -7,6 +7,7 @@ A subclass says what its data are (`_validate`, `_encode_target`), which loss it
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
@@ -147,6 +148,13 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
     def _lower_learning_rate(self) -> Callable[[Engine], bool] | None:
         """Return what to do instead of stopping on a plateau: see `StopOnPlateau`."""
         return None
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """Return the names of the constructor's parameters, sorted."""
+        # scikit-learn reads the signature in every get_params, clone and set_params: for fifty
+        # parameters half a millisecond, together a tenth of a small batched search.
+        return list(_param_names(cls))
 
     def _auto_batch_size(self) -> int:
         """Return the rows of a batch that "auto" stands for, where there are as many."""
@@ -374,3 +382,8 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
         scoring = self.scoring
         name = self._score_name if scoring is None else getattr(scoring, "__name__", str(scoring))
         return draw(history, score_name=name, kept_epoch=kept, axes=axes)
+
+
+@functools.cache
+def _param_names(kind: type[BaseNeural]) -> tuple[str, ...]:
+    return tuple(super(BaseNeural, kind)._get_param_names())
