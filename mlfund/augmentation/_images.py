@@ -129,14 +129,13 @@ class RandomShift(Augmentation):
                 f"pixels={most} with fill='reflect' needs larger images than {high} x {wide}; use "
                 "fewer pixels or fill='zeros'."
             )
-        shift = _integers(X, most, generator, 2)
+        start = most - _integers(X, most, generator, 2)
         mode = "constant" if self.fill == "zeros" else "reflect"
         padded = F.pad(X, (most,) * 4, mode=mode)
-        down = torch.arange(high, device=X.device) + most - shift[:, :1]
-        right = torch.arange(wide, device=X.device) + most - shift[:, 1:]
-        image = torch.arange(n, device=X.device)[:, None, None]
-        # Indices around a slice put the sliced axis last.
-        moved = padded[image, :, down[:, :, None], right[:, None, :]]
+        # All crops as views, (n, down, right, height, width, channels): picking one an image
+        # copies whole rows, in a third of the time of picking pixels.
+        crops = padded.unfold(2, high, 1).unfold(3, wide, 1).movedim(1, -1)
+        moved = crops[torch.arange(n, device=X.device), start[:, 0], start[:, 1]]
         return rows._replace(X=moved.permute(0, 3, 1, 2))
 
 
