@@ -56,6 +56,17 @@ _TRUSTED = {
     # Convolutional nets: the recipe calls the one class with layers, numbers and names.
     "mlfund.estimators.cnn_classifier.CNNClassifier": "ObjectNode",
     "mlfund.estimators.cnn_regressor.CNNRegressor": "ObjectNode",
+    # Transfer learning: where weights lie, and those that were trained. Nothing is read before a
+    # prediction; the recipe then calls the one function.
+    "mlfund.estimators.image_transfer_classifier.ImageTransferClassifier": "ObjectNode",
+    "mlfund.estimators.image_transfer_regressor.ImageTransferRegressor": "ObjectNode",
+    "mlfund.estimators.text_transfer_classifier.TextTransferClassifier": "ObjectNode",
+    "mlfund.estimators.text_transfer_regressor.TextTransferRegressor": "ObjectNode",
+    "mlfund.estimators._transfer_tuning.TuningClassifier": "ObjectNode",
+    "mlfund.estimators._transfer_tuning.TuningRegressor": "ObjectNode",
+    "mlfund.estimators._transfer_tuning.TuningPlan": "ObjectNode",
+    "mlfund.estimators._transfer_kinds.GrowingImages": "ObjectNode",
+    "mlfund.estimators._transfer_net.build_net": "FunctionNode",
     # Encoders: the recipe calls one of three classes with layers, numbers and names.
     "mlfund.estimators.autoencoder.Autoencoder": "ObjectNode",
     "mlfund.estimators.contrastive_encoder.ContrastiveEncoder": "ObjectNode",

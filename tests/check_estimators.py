@@ -43,11 +43,15 @@ ARGUMENTS = {
     "CNNRegressor": {"image_shape": "row", "max_iter": 60},
     "ContrastiveEncoder": {"max_iter": 2},
     "ImageScaler": {"image_shape": "row"},
+    "ImageTransferClassifier": {"backbone": "precomputed"},
+    "ImageTransferRegressor": {"backbone": "precomputed"},
     "PixelRows": {"image_shape": "row"},
     "MaskedAutoencoder": {"max_iter": 2},
     "NeuralClassifier": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "NeuralRegressor": {"module": Perceptron, "learning_rate_init": 0.01, "max_iter": 60},
     "ParametricRegressor": {"function": linear_function},
+    "TextTransferClassifier": {"backbone": "precomputed"},
+    "TextTransferRegressor": {"backbone": "precomputed"},
 }
 
 # These take images or texts, and scikit-learn's checks know numbers in two dimensions alone: what

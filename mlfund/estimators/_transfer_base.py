@@ -1,0 +1,333 @@
+"""What the estimators of transfer learning share, whatever they read and predict."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
+
+from mlfund._check import check_choice, resolve_device
+from mlfund._version_stamp import VersionStamped
+from mlfund.augmentation import Augmentation
+from mlfund.backbones import BackboneSource, get_backbone, shared_encoder
+from mlfund.estimators import _transfer_heads as heads
+from mlfund.estimators import _transfer_strategy as strategies
+from mlfund.estimators._transfer_heads import LinearHead
+from mlfund.estimators._transfer_net import TransferNet
+from mlfund.estimators._transfer_tuning import Tuning, TuningPlan
+
+PRECOMPUTED = "precomputed"
+# Parameters that the training of a net takes as they are.
+PASSED_ON = (
+    "max_iter",
+    "batch_size",
+    "optimizer",
+    "schedule",
+    "weight_decay",
+    "clip_norm",
+    "early_stopping",
+    "validation_fraction",
+    "n_iter_no_change",
+    "precision",
+    "device",
+    "random_state",
+    "verbose",
+    "callbacks",
+    "checkpoint_dir",
+    "checkpoint_every",
+)
+
+
+class BaseTransfer(VersionStamped, BaseEstimator, ABC):
+    """A pretrained backbone and a head behind scikit-learn's interface; see the subclasses."""
+
+    _kind: ClassVar[str]
+    _strategies: ClassVar[tuple[str, ...]]
+    _tuning_class: ClassVar[type[Tuning]]
+
+    backbone_: BackboneSource
+    head_: Any
+    tuned_: Tuning
+    strategy_: str
+    explanation_: str
+
+    @abstractmethod
+    def _given(self, X: Any) -> Any:
+        """Return the rows of X, checked; they have a length and are read when needed."""
+
+    @abstractmethod
+    def _embed(self, given: Any, mirrored: bool = False) -> np.ndarray:
+        """Return embeddings of checked rows by the frozen backbone, (n, n_features)."""
+
+    @abstractmethod
+    def _net_rows(self, given: Any, encoder: Any) -> np.ndarray:
+        """Return checked rows as the encoder takes them."""
+
+    @abstractmethod
+    def _check_target(self, y: Any) -> np.ndarray:
+        """Return y as an array, checked; learn what `predict` needs."""
+
+    @abstractmethod
+    def _row_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        """Return the weights of rows, those of classes included, or None."""
+
+    @abstractmethod
+    def _own_head(self, name: str, E: np.ndarray, y: np.ndarray) -> Any:
+        """Return "linear" or "mlp", to be fitted on these embeddings."""
+
+    @abstractmethod
+    def _tuning_target(self, y: np.ndarray) -> np.ndarray:
+        """Return y as the net is trained on it."""
+
+    @abstractmethod
+    def _tuning_start(self, head: LinearHead) -> LinearHead:
+        """Return a linear head as the net begins with it, for the target it is trained on."""
+
+    def _more_settings(self) -> dict[str, Any]:
+        """Return further parameters of the training of a net."""
+        return {}
+
+    def _augmentations(self) -> tuple[Augmentation, ...]:
+        """Return what is done to training rows of a net."""
+        return ()
+
+    def _views(self) -> str | None:
+        """Return the views that `test_time_augmentation` asks for: "auto", "flip" or None."""
+        return None
+
+    def _size(self) -> tuple[int, int] | None:
+        """Return the height and width of images, if not those of the backbone."""
+        return None
+
+    def _lora_rank(self) -> int | None:
+        """Return the rank of adapters where the strategy is to train these."""
+        return None
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        self._forget()
+        try:
+            self._check_parameters()
+            if self._is_precomputed():
+                X, y = self._validated(X, y)
+            else:
+                self.backbone_ = get_backbone(self.backbone, self._kind, download=self.download)
+                X, y = self._read(X, y)
+            y = self._check_target(y)
+            if sample_weight is not None:
+                counted = np.empty((len(X), 1))
+                sample_weight = _check_sample_weight(
+                    sample_weight, counted, dtype=np.float64, ensure_non_negative=True
+                )
+            self._train(X, y, self._row_weights(y, sample_weight))
+        except BaseException:
+            self._forget()
+            raise
+        return self
+
+    def _is_precomputed(self) -> bool:
+        return isinstance(self.backbone, str) and self.backbone == PRECOMPUTED
+
+    def _check_parameters(self) -> None:
+        check_choice("strategy", self.strategy, self._strategies)
+        if isinstance(self.head, str):
+            check_choice("head", self.head, heads.HEADS)
+        elif isinstance(self.head, type) or not hasattr(self.head, "fit"):
+            name = self.head.__name__ if isinstance(self.head, type) else repr(self.head)
+            raise ValueError(
+                f"head must be 'linear', 'mlp' or an estimator of scikit-learn; got {name}."
+            )
+        frozen = (strategies.AUTO, strategies.FROZEN)
+        if self.strategy in frozen:
+            return
+        if self._is_precomputed():
+            raise ValueError(
+                f"strategy={self.strategy!r} trains a backbone, and backbone='precomputed' says "
+                "that X holds embeddings; give the backbone and its inputs, or leave strategy out."
+            )
+        if not (isinstance(self.head, str) and self.head == "linear"):
+            raise ValueError(
+                f"strategy={self.strategy!r} trains a linear head together with the backbone, and "
+                f"head={self.head!r} is another; leave head out, or set "
+                "strategy='feature_extraction'."
+            )
+
+    def _validated(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """Return embeddings that were computed before and y, checked as tables are."""
+        return validate_data(
+            self, X, y, dtype=(np.float32, np.float64), multi_output=True, y_numeric=self._is_real()
+        )
+
+    @abstractmethod
+    def _is_real(self) -> bool:
+        """Whether targets are numbers."""
+
+    def _read(self, X: Any, y: Any) -> tuple[Any, Any]:
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but it is None.")
+        _check_feature_names(self, X, reset=True)
+        given = self._given(X)
+        y = y if hasattr(y, "shape") else np.asarray(y)
+        check_consistent_length(np.empty(len(given)), y)
+        return given, y
+
+    def _train(self, given: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
+        """Fit the head on embeddings, train the net, or do one after the other."""
+        start = None
+        probes = (strategies.AUTO, strategies.FROZEN, strategies.PROBE_FIRST)
+        if self.strategy in probes:
+            self._fit_head(given, y, weight)
+            start = heads.weights_of(self.head_) if self._has_linear_head() else None
+        self.strategy_, self.explanation_ = self._chosen(len(y), y)
+        if self.verbose:
+            sys.stdout.write(f"{self.strategy_}: {self.explanation_}\n")
+        if self.strategy_ == strategies.FROZEN:
+            self.n_iter_ = int(np.max(getattr(self.head_, "n_iter_", 1)))
+        else:
+            self._tune(given, y, weight, start)
+            self.n_iter_ = self.tuned_.n_iter_
+
+    def _has_linear_head(self) -> bool:
+        return isinstance(self.head, str) and self.head == "linear"
+
+    def _chosen(self, n_rows: int, y: np.ndarray) -> strategies.Choice:
+        if self.strategy != strategies.AUTO:
+            return strategies.Choice(self.strategy, "This is the strategy that was asked for.")
+        return strategies.choose(
+            n_rows=n_rows,
+            accelerated=resolve_device(self.device).type != "cpu",
+            trainable=self._has_linear_head() and not self._is_precomputed(),
+            gain=heads.held_out_gain(self.head_, y) if self._has_linear_head() else None,
+        )
+
+    def _fit_head(self, given: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
+        """Fit the head on embeddings, averaged over views where that is better."""
+        E, views = self._features(given), None if self._is_precomputed() else self._views()
+        if views == "auto" and not self._has_linear_head():
+            views = None
+        if views is None:
+            self.head_ = self._fitted_head(E, y, weight)
+        else:
+            both = (E + self._features(given, mirrored=True)) / 2
+            self.head_ = self._fitted_head(both, y, weight)
+            if views == "auto":
+                views = "flip"
+                alone = self._fitted_head(E, y, weight)
+                if _gain(alone, y) > _gain(self.head_, y):
+                    self.head_, views = alone, None
+        self.views_ = views
+
+    def _features(self, given: Any, mirrored: bool = False) -> np.ndarray:
+        return given if self._is_precomputed() else self._embed(given, mirrored)
+
+    def _fitted_head(self, E: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> Any:
+        if isinstance(self.head, str):
+            return heads.fit_own(self._own_head(self.head, E, y), E, y, weight)
+        return heads.fit_given(self.head, E, y, weight)
+
+    def _tune(
+        self,
+        given: Any,
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        start: LinearHead | None,
+    ) -> None:
+        target = self._tuning_target(y)
+        if start is not None:
+            start = self._tuning_start(start)
+        self.tuned_ = self._tuning_class(self._plan(start), self._settings())
+        self.tuned_.fit(self._net_rows(given, self._encoder()), target, weight)
+        # What predicts is the net; the probe that it began with has served.
+        self.__dict__.pop("head_", None)
+
+    def _encoder(self) -> Any:
+        """Return an encoder that says how the net takes its inputs."""
+        encoder: Any = shared_encoder(self.backbone_)
+        size = self._size()
+        return encoder if size is None else encoder.with_size(*size)
+
+    def _plan(self, start: LinearHead | None) -> TuningPlan:
+        top = self.strategy_ == strategies.TOP
+        views = self._views()
+        return TuningPlan(
+            source=self.backbone_,
+            n_groups=self.n_unfrozen_groups if top else None,
+            backbone_lr=self.backbone_lr,
+            head_lr=self.head_lr,
+            layer_decay=self.layer_decay,
+            gradual=self.strategy_ == strategies.GRADUAL,
+            head=start if self.strategy_ == strategies.PROBE_FIRST else None,
+            augmentations=self._augmentations(),
+            # What the probe found out holds for the net that begins with it.
+            views=getattr(self, "views_", "flip") if views == "auto" else views,
+            image_size=self._size(),
+            lora_rank=self._lora_rank() if self.strategy_ == strategies.LORA else None,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {name: getattr(self, name) for name in PASSED_ON}
+        return settings | self._more_settings()
+
+    def _model_and_rows(self, X: Any) -> tuple[Any, np.ndarray]:
+        """Return what predicts, and rows to predict as it takes them."""
+        check_is_fitted(self, "strategy_")
+        if self._is_precomputed():
+            return self.head_, validate_data(self, X, dtype=(np.float32, np.float64), reset=False)
+        _check_feature_names(self, X, reset=False)
+        given = self._given(X)
+        if self.strategy_ != strategies.FROZEN:
+            return self.tuned_, self._net_rows(given, self.tuned_.module_.encoder)
+        E = self._embed(given)
+        if self.views_ is not None:
+            E = (E + self._embed(given, mirrored=True)) / 2
+        return self.head_, E
+
+    @property
+    def module_(self) -> TransferNet:
+        """The trained net, where the strategy trained one."""
+        check_is_fitted(self, "strategy_")
+        if self.strategy_ == strategies.FROZEN:
+            raise AttributeError(
+                f"strategy={self.strategy_!r} trained no net: the head is head_, and "
+                "mlfund.BackboneFeatures gives embeddings."
+            )
+        return self.tuned_.module_
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """One row an epoch of the training of the net; empty where the backbone is frozen."""
+        check_is_fitted(self, "strategy_")
+        return pd.DataFrame() if self.strategy_ == strategies.FROZEN else self.tuned_.history_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether a fit has ended."""
+        return hasattr(self, "head_") or hasattr(self, "tuned_")
+
+    def _forget(self) -> None:
+        """Remove everything that a fit sets."""
+        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("__")]:
+            delattr(self, name)
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that rows are images or texts, unless they are embeddings."""
+        tags = super().__sklearn_tags__()
+        if not self._is_precomputed():
+            tags.input_tags.two_d_array = False
+            tags.input_tags.three_d_array = self._kind == "image"
+            tags.input_tags.string = True
+        return tags
+
+
+def _gain(head: Any, y: np.ndarray) -> float:
+    gain = heads.held_out_gain(head, y)
+    return 0.0 if gain is None else gain

@@ -1,0 +1,176 @@
+"""What estimators of transfer learning read: images, or texts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from mlfund._check import DataError
+from mlfund.augmentation import (
+    Augmentation,
+    RandomFlip,
+    RandomResizedCrop,
+    Rows,
+    get_augmentation,
+)
+from mlfund.estimators import _neural_spec as spec
+from mlfund.estimators import _transfer_strategy as strategies
+from mlfund.estimators._transfer_base import PASSED_ON, BaseTransfer
+from mlfund.preprocessing._embedding import embed
+from mlfund.preprocessing.image_inputs import GivenImages, given_images
+from mlfund.preprocessing.text_inputs import text_rows
+
+# Least part of an image that a training crop keeps; smaller ones show other things than the
+# whole does, and there are few epochs to get used to them.
+SMALLEST_CROP = 0.5
+# Sides of convolutional nets are multiples of it, and the first of growing images half as long.
+STEP, FIRST_SIDE = 32, 0.5
+# Share of the epochs that have smaller images, with `progressive_resizing`.
+GROWING = 0.7
+
+CONSTRAINTS: dict[str, list[Any] | str] = {
+    "backbone": "no_validation",
+    "head": "no_validation",
+    "strategy": [str],
+    "n_unfrozen_groups": [Interval(Integral, 1, None, closed="left")],
+    "backbone_lr": [Interval(Real, 0, None, closed="left")],
+    "head_lr": [Interval(Real, 0, None, closed="neither")],
+    "layer_decay": [Interval(Real, 0, 1, closed="right")],
+    "cache": "no_validation",
+    "download": ["boolean"],
+    "n_jobs": [Integral, None],
+    **{name: spec.CONSTRAINTS[name] for name in PASSED_ON},
+}
+
+
+class ImageTransfer(BaseTransfer):
+    """Images through a backbone of images."""
+
+    _kind: ClassVar[str] = "image"
+    _strategies: ClassVar[tuple[str, ...]] = strategies.IMAGE_STRATEGIES
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CONSTRAINTS,
+        "image_size": [Interval(Integral, 1, None, closed="left"), list, tuple, None],
+        "augmentation": [str, Augmentation, list, tuple, None],
+        "progressive_resizing": ["boolean"],
+        "test_time_augmentation": [StrOptions({"auto", "flip"}), None],
+    }
+
+    def _given(self, X: Any) -> GivenImages:
+        if getattr(X, "ndim", 0) == 2 and getattr(X, "dtype", np.dtype(object)).kind in "biuf":
+            raise DataError(
+                f"X has shape {tuple(X.shape)}, and images are (n, height, width) or (n, height, "
+                "width, channels): reshape flattened ones, and set backbone='precomputed' if rows "
+                "are embeddings."
+            )
+        return given_images(X)
+
+    def _embed(self, given: Any, mirrored: bool = False) -> np.ndarray:
+        return embed(
+            self.backbone_,
+            given,
+            cache=self.cache,
+            device=self.device,
+            image_size=self._size(),
+            mirrored=mirrored,
+            n_jobs=self.n_jobs,
+            verbose=int(self.verbose),
+        )
+
+    def _net_rows(self, given: Any, encoder: Any) -> np.ndarray:
+        height, width, _ = encoder.pixels.size
+        rows: np.ndarray = given.rows(
+            (height, width), interpolation=encoder.interpolation, n_jobs=self.n_jobs
+        )
+        return rows
+
+    def _size(self) -> tuple[int, int] | None:
+        size = self.image_size
+        if size is None or isinstance(size, Integral):
+            return None if size is None else (int(size), int(size))
+        if len(size) != 2:
+            raise ValueError(f"image_size must be a side or (height, width); got {size!r}.")
+        return int(size[0]), int(size[1])
+
+    def _views(self) -> str | None:
+        views: str | None = self.test_time_augmentation
+        return views
+
+    def _augmentations(self) -> tuple[Augmentation, ...]:
+        given = self.augmentation
+        if isinstance(given, str) and given == "auto":
+            given = [RandomResizedCrop(SMALLEST_CROP), RandomFlip()]
+        elif given is None:
+            given = []
+        elif isinstance(given, str | Augmentation):
+            given = [given]
+        listed = tuple(get_augmentation(one) for one in given)
+        if not self.progressive_resizing:
+            return listed
+        return (GrowingImages(epochs=max(1, math.floor(GROWING * self.max_iter))), *listed)
+
+
+@dataclass(frozen=True)
+class GrowingImages(Augmentation):
+    """Makes images smaller in the first epochs, so that these take less time.
+
+    Parameters
+    ----------
+    epochs : int, default=1
+        Epochs with smaller images; sides grow by equal steps of `STEP` pixels.
+    """
+
+    name: ClassVar[str] = "growing_images"
+    of_images: ClassVar[bool] = True
+    epochs: int = 1
+
+    def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
+        """Return images of the sides of their epoch; see `Augmentation.apply`."""
+        if rows.epoch >= self.epochs:
+            return rows
+        sides = [self.side(side, rows.epoch) for side in rows.X.shape[2:]]
+        X = F.interpolate(rows.X, sides, mode="bilinear", antialias=True, align_corners=False)
+        return rows._replace(X=X)
+
+    def side(self, full: int, epoch: int) -> int:
+        """Return the side of images in an epoch whose full side is given."""
+        share = FIRST_SIDE + (1 - FIRST_SIDE) * epoch / self.epochs
+        return min(full, max(STEP, round(share * full / STEP) * STEP))
+
+
+class TextTransfer(BaseTransfer):
+    """Texts through a backbone of texts."""
+
+    _kind: ClassVar[str] = "text"
+    _strategies: ClassVar[tuple[str, ...]] = strategies.TEXT_STRATEGIES
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CONSTRAINTS,
+        "lora_rank": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def _given(self, X: Any) -> list[str]:
+        return text_rows(X)
+
+    def _embed(self, given: Any, mirrored: bool = False) -> np.ndarray:
+        return embed(
+            self.backbone_,
+            given,
+            cache=self.cache,
+            device=self.device,
+            verbose=int(self.verbose),
+        )
+
+    def _net_rows(self, given: Any, encoder: Any) -> np.ndarray:
+        tokens: np.ndarray = encoder.tokenise(given)
+        return tokens
+
+    def _lora_rank(self) -> int | None:
+        rank: int | None = self.lora_rank
+        return rank

@@ -1,0 +1,129 @@
+"""An encoder with a linear layer on top, of which a part is trained and the rest is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mlfund._engine.groups import RateGroup
+from mlfund.backbones import BackboneSource, Encoder, ImageEncoder
+from mlfund.nets.convnet import ReadPixels
+
+
+class TransferNet(nn.Module):
+    """From inputs through an encoder to raw scores.
+
+    What is frozen stays bit for bit: its parameters get no gradient, and it is in evaluation
+    mode whatever `train` is told. Batch normalisation of the encoder keeps the statistics of
+    its pretraining, trained or not: those of small batches of few rows are worse, and rows
+    would depend on each other.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        From inputs to embeddings.
+    n_outputs : int
+        Raw scores of a row. They are 0 to begin with.
+    """
+
+    def __init__(self, encoder: Encoder, n_outputs: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.n_features, n_outputs)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self._frozen: list[nn.Module] = []
+
+    @property
+    def pixels(self) -> ReadPixels:
+        """How rows become images."""
+        assert isinstance(self.encoder, ImageEncoder)
+        return self.encoder.pixels
+
+    def freeze_below(self, n_trained: int) -> None:
+        """Train the head and the `n_trained` topmost groups of the encoder, and nothing else.
+
+        Parameters of these that require no gradient, as under adapters, are left so.
+        """
+        groups = self.encoder.groups()
+        self._frozen = groups[: len(groups) - n_trained]
+        for group in self._frozen:
+            group.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> TransferNet:
+        """Set the mode of what is not frozen."""
+        super().train(mode)
+        for group in self._frozen:
+            group.eval()
+        for module in self.encoder.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self
+
+    def rate_groups(
+        self, backbone_share: float, layer_decay: float, first_epochs: list[int] | None = None
+    ) -> list[RateGroup]:
+        """Return the groups that are trained, head first, then from the top down.
+
+        Parameters
+        ----------
+        backbone_share : float
+            Rate of the topmost group as a share of that of the head.
+        layer_decay : float
+            Rate of a group as a share of that of the group above it.
+        first_epochs : list of int, optional
+            Epochs that end before each group of the encoder is trained, from the top down.
+        """
+        found = [RateGroup((self.head,))]
+        trained = reversed(self.encoder.groups()[len(self._frozen) :])
+        for depth, group in enumerate(trained):
+            first = 0 if first_epochs is None else first_epochs[depth]
+            found.append(RateGroup((group,), backbone_share * layer_decay**depth, first))
+        return found
+
+    @torch.no_grad()
+    def set_head(self, coef: np.ndarray, intercept: np.ndarray) -> None:
+        """Give the head the weights of a linear model on embeddings."""
+        self.head.weight.copy_(torch.from_numpy(np.array(coef, dtype=np.float32)))
+        self.head.bias.copy_(torch.from_numpy(np.array(intercept, dtype=np.float32)))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return raw scores, (n, n_outputs)."""
+        raw: Tensor = self.head(self.encoder(X).to(self.head.weight.dtype))
+        return raw
+
+
+def build_net(
+    source: BackboneSource,
+    n_outputs: int,
+    image_size: tuple[int, int] | None = None,
+    lora_rank: int | None = None,
+    seed: int = 0,
+) -> TransferNet:
+    """Return a net over a fresh copy of the backbone, all of it to be trained, on the CPU.
+
+    Parameters
+    ----------
+    source : BackboneSource
+        Where the weights come from.
+    n_outputs : int
+        Raw scores of a row.
+    image_size : (int, int), optional
+        Height and width of images, if not those of the backbone.
+    lora_rank : int, optional
+        Rank of the adapters that are trained in place of the weights of a text model.
+    seed : int, default=0
+        Of the adapters.
+    """
+    encoder = source.load()
+    if image_size is not None:
+        assert isinstance(encoder, ImageEncoder)
+        encoder = encoder.with_size(*image_size)
+    if lora_rank is not None:
+        from mlfund.backbones._lora import with_lora
+
+        encoder = with_lora(encoder, rank=lora_rank, seed=seed)
+    return TransferNet(encoder, n_outputs)

@@ -1,0 +1,204 @@
+"""What estimators of transfer learning predict: classes, or real targets."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+
+from mlfund._check import DataError
+from mlfund.estimators import _transfer_heads as heads
+from mlfund.estimators._transfer_base import BaseTransfer
+from mlfund.estimators._transfer_heads import LinearHead
+from mlfund.estimators._transfer_tuning import Tuning, TuningClassifier, TuningRegressor
+
+
+class TransferClassifier(ClassifierMixin, BaseTransfer):
+    """A backbone and a head for classes."""
+
+    _tuning_class: ClassVar[type[Tuning]] = TuningClassifier
+    expected_failed_checks: ClassVar[dict[str, str]] = {
+        "check_sample_weight_equivalence_on_dense_data": "the strength of the linear head is "
+        "chosen on folds of rows, and repeated rows fall into several of them"
+    }
+    classes_: np.ndarray
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the head, and train the backbone where `strategy` says so.
+
+        Parameters
+        ----------
+        X : array-like of n rows
+            See the class.
+        y : array-like of shape (n,)
+            Class labels.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the rows, at least 0.
+
+        Returns
+        -------
+        estimator
+            The estimator itself.
+
+        Raises
+        ------
+        ImportError, FileNotFoundError
+            If weights, or a package that reads them, are not there.
+        ValueError
+            If rows cannot be read, y has one class, or parameters contradict each other.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return class labels, shape (n,), of rows as `fit` takes them."""
+        model, rows = self._model_and_rows(X)
+        return np.asarray(model.predict(rows))
+
+    @available_if(lambda estimator: estimator._head_has("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities of the classes, shape (n, n_classes), in their order."""
+        model, rows = self._model_and_rows(X)
+        return np.asarray(model.predict_proba(rows))
+
+    @available_if(lambda estimator: estimator._head_has("predict_proba"))
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithms of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    @available_if(lambda estimator: estimator._head_has("decision_function"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return scores, shape (n,) for two classes, else (n, n_classes)."""
+        model, rows = self._model_and_rows(X)
+        return np.asarray(model.decision_function(rows))
+
+    def _head_has(self, method: str) -> bool:
+        if not isinstance(self.head, str):
+            return hasattr(self.head_ if hasattr(self, "head_") else self.head, method)
+        return self.head == "linear" or method != "decision_function"
+
+    def _is_real(self) -> bool:
+        return False
+
+    def _check_target(self, y: Any) -> np.ndarray:
+        check_classification_targets(y)
+        y = column_or_1d(y, warn=True)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"y has one class, {self.classes_[0]!r}, and a classifier needs at least two; give "
+                "rows of another class too."
+            )
+        return y
+
+    def _row_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        if sample_weight is not None:
+            left = np.unique(y[sample_weight > 0])
+            if len(left) < 2:
+                raise DataError(
+                    f"Rows of {len(left)} class{'es' if len(left) != 1 else ''} are left without "
+                    "those of weight 0, and a classifier needs at least two classes."
+                )
+        if self.class_weight is None:
+            return sample_weight
+        of_class = compute_sample_weight(self.class_weight, y)
+        weight: np.ndarray = of_class if sample_weight is None else of_class * sample_weight
+        return weight
+
+    def _own_head(self, name: str, E: np.ndarray, y: np.ndarray) -> Any:
+        if name == "mlp":
+            return heads.perceptron_classifier(self.random_state)
+        return heads.linear_classifier(E, y, self.random_state)
+
+    def _tuning_target(self, y: np.ndarray) -> np.ndarray:
+        return y
+
+    def _tuning_start(self, head: LinearHead) -> LinearHead:
+        return head
+
+    def _more_settings(self) -> dict[str, Any]:
+        return {"label_smoothing": self.label_smoothing}
+
+
+class TransferRegressor(RegressorMixin, BaseTransfer):
+    """A backbone and a head for real targets."""
+
+    _tuning_class: ClassVar[type[Tuning]] = TuningRegressor
+    expected_failed_checks: ClassVar[dict[str, str]] = {
+        "check_sample_weight_equivalence_on_dense_data": "the strength of the linear head is "
+        "chosen by leaving out a row, of which a repeated one leaves its twin"
+    }
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the head, and train the backbone where `strategy` says so.
+
+        Parameters
+        ----------
+        X : array-like of n rows
+            See the class.
+        y : array-like of shape (n,) or (n, k)
+            Targets.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the rows, at least 0.
+
+        Returns
+        -------
+        estimator
+            The estimator itself.
+
+        Raises
+        ------
+        ImportError, FileNotFoundError
+            If weights, or a package that reads them, are not there.
+        ValueError
+            If rows cannot be read, or parameters contradict each other.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return predictions, shape (n,), or (n, k) for several targets."""
+        model, rows = self._model_and_rows(X)
+        predicted = np.asarray(model.predict(rows))
+        if model is getattr(self, "tuned_", None):
+            predicted = predicted * self._target_scale + self._target_mean
+        return predicted
+
+    def _is_real(self) -> bool:
+        return True
+
+    def _check_target(self, y: Any) -> np.ndarray:
+        y = np.asarray(y)
+        if y.dtype.kind not in "biuf" or not np.isfinite(y.astype(np.float64)).all():
+            raise DataError("y must hold numbers, none of them NaN or infinite.")
+        y = y.astype(np.float64)
+        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _row_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        return sample_weight
+
+    def _own_head(self, name: str, E: np.ndarray, y: np.ndarray) -> Any:
+        if name == "mlp":
+            return heads.perceptron_regressor(self.random_state)
+        return heads.linear_regressor(E)
+
+    def _more_settings(self) -> dict[str, Any]:
+        return {"loss": "squared_error"}
+
+    def _tuning_target(self, y: np.ndarray) -> np.ndarray:
+        # A net that begins with scores of 0 takes long to reach targets far from there.
+        self._target_mean = y.mean(axis=0)
+        spread = y.std(axis=0)
+        self._target_scale = np.where(spread > 0, spread, 1.0)
+        return (y - self._target_mean) / self._target_scale
+
+    def _tuning_start(self, head: LinearHead) -> LinearHead:
+        coef, intercept = head
+        scale = np.atleast_1d(self._target_scale)
+        return coef / scale[:, None], (intercept - self._target_mean) / scale
