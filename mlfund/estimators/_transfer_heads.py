@@ -97,10 +97,25 @@ def fit_own(head: Any, E: np.ndarray, y: np.ndarray, weight: np.ndarray | None) 
     with warnings.catch_warnings():
         # The epochs of the perceptron are its recipe: it stops earlier where it has converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        head.fit(E, y, **named)
+        if isinstance(head, LogisticRegression | LogisticRegressionCV) and len(E) < E.shape[1]:
+            _fit_in_span(head, E, y, named)
+        else:
+            head.fit(E, y, **named)
     # All models of a search, of which only the best is kept: a hundred times its size.
     vars(head).pop("coefs_paths_", None)
     return head
+
+
+def _fit_in_span(head: Any, E: np.ndarray, y: np.ndarray, named: dict[str, Any]) -> None:
+    """Fit a linear model with an L2 penalty on fewer rows than features.
+
+    Its weights are a combination of the rows, so that n coordinates in their span, which a
+    rotation finds, give the same model as d features, in every fold too, for a part of the work.
+    """
+    basis = np.linalg.qr(E.T)[0]
+    head.fit(E @ basis, y, **named)
+    head.coef_ = head.coef_ @ basis.T
+    head.n_features_in_ = E.shape[1]
 
 
 def fit_given(given: Any, E: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> Any:
