@@ -1,7 +1,7 @@
-"""The one thing that pyproject.toml cannot say: an extension that may be missing.
+"""The one thing that pyproject.toml cannot say: extensions that may be missing.
 
-Without a C compiler the package installs all the same, and the solvers that need the
-kernels are not chosen.
+Without a C compiler the package installs all the same: the solvers that need the kernels are
+not chosen, and images are embedded by other means.
 """
 
 from setuptools import Extension, setup
@@ -18,6 +18,12 @@ setup(
             ],
             depends=["mlfund/_solvers/_vectors.h"],
             optional=True,
-        )
+        ),
+        Extension(
+            "mlfund.backbones._depthwise",
+            ["mlfund/backbones/_depthwise.c"],
+            depends=["mlfund/backbones/_depthwise.c"],
+            optional=True,
+        ),
     ]
 )

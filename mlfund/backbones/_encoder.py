@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mlfund.backbones._folding import folded
 from mlfund.backbones._groups import layer_groups
 from mlfund.nets.convnet import ReadPixels
 
@@ -45,9 +46,9 @@ class Encoder(nn.Module, ABC):
         """
 
     def for_inference(self) -> Encoder:
-        """Return an encoder with the same embeddings, as fast as may be, that cannot be trained.
+        """Return an encoder with the same embeddings, as fast as may be, that is not trained.
 
-        It may share memory with this one, which is not used any further.
+        It stays on the device of this one, may share memory with it, and has no use for `groups`.
         """
         return self.eval().requires_grad_(False)
 
@@ -108,6 +109,22 @@ class ImageEncoder(Encoder):
         images = self.pixels.images(X) if X.ndim == 2 else X
         embeddings: Tensor = self.body(images)
         return embeddings.flatten(1).float()
+
+    def for_inference(self) -> ImageEncoder:
+        """Return an encoder with the same embeddings up to rounding; see `Encoder`."""
+        made = ImageEncoder(
+            self._inference_body(),
+            self.pixels,
+            self.n_features,
+            interpolation=self.interpolation,
+        )
+        return made.eval().requires_grad_(False)
+
+    def _inference_body(self) -> nn.Module:
+        height, width, channels = self.pixels.size
+        parameter = next(self.parameters(), torch.empty(0))
+        image = torch.zeros(1, channels, height, width, device=parameter.device)
+        return folded(self.body.eval(), image)
 
     def with_size(self, height: int, width: int) -> ImageEncoder:
         """Return one that takes images of another size; it shares layers and weights with this.

@@ -8,7 +8,9 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -24,6 +26,7 @@ KEPT = 2
 # Digits of a fingerprint in messages.
 SHOWN = 8
 
+_copies_weights: ContextVar[bool] = ContextVar("_copies_weights", default=False)
 _kept: OrderedDict[tuple[str, str], Encoder] = OrderedDict()
 _lock = threading.Lock()
 
@@ -120,8 +123,8 @@ class BackboneSource(ABC):
     def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
+    def __deepcopy__(self, memo: dict[int, Any]) -> BackboneSource:
+        return self.standalone() if _copies_weights.get() else self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields and the fingerprint."""
@@ -131,6 +134,16 @@ class BackboneSource(ABC):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Take fields, and the fingerprint that the weights must have when they are used."""
         self.__dict__.update(state)
+
+
+@contextmanager
+def weights_copied() -> Iterator[None]:
+    """Let `copy.deepcopy` of whatever holds sources make them sources with weights of their own."""
+    token = _copies_weights.set(True)
+    try:
+        yield
+    finally:
+        _copies_weights.reset(token)
 
 
 def shared_encoder(source: BackboneSource, device: str | torch.device | None = "cpu") -> Encoder:

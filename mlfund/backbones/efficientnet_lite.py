@@ -23,8 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlfund._files import fingerprint
+from mlfund.backbones import _depthwise_kernel as kernel
 from mlfund.backbones._encoder import ImageEncoder
 from mlfund.backbones._image_source import ImageSource
+from mlfund.backbones._lite_inference import LiteInference
 from mlfund.backbones._source import file_fingerprint
 from mlfund.backbones._weights import read_weights
 from mlfund.nets.convnet import ReadPixels
@@ -87,7 +89,7 @@ class EfficientNetLite0(ImageSource):
 
     def architecture(self) -> ImageEncoder:
         """Return a new encoder with random weights."""
-        return ImageEncoder(efficientnet_lite0(), PIXELS, N_FEATURES)
+        return LiteEncoder(efficientnet_lite0(), PIXELS, N_FEATURES)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors of all layers but the classifier, which is the last one."""
@@ -106,6 +108,17 @@ class EfficientNetLite0(ImageSource):
                 "'mlfund[images]', or give EfficientNetLite0(checkpoint=PATH)."
             )
         return Path(package.origin).parent / WEIGHTS
+
+
+class LiteEncoder(ImageEncoder):
+    """An image encoder around a net of this module."""
+
+    def _inference_body(self) -> nn.Module:
+        on_cpu = next(self.parameters()).device.type == "cpu"
+        if not on_cpu or not kernel.available():
+            return super()._inference_body()
+        assert isinstance(self.body, nn.Sequential)
+        return LiteInference(self.body)
 
 
 def efficientnet_lite0() -> nn.Sequential:
