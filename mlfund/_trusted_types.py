@@ -89,6 +89,7 @@ _TRUSTED = {
     "mlfund.nets.layers.Conv": "ObjectNode",
     "mlfund.nets.layers.Dense": "ObjectNode",
     "mlfund.nets.layers.Drop": "ObjectNode",
+    "mlfund.nets.layers.Flatten": "ObjectNode",
     "mlfund.nets.layers.GlobalPool": "ObjectNode",
     "mlfund.nets.layers.Norm": "ObjectNode",
     "mlfund.nets.layers.Pool": "ObjectNode",

@@ -33,7 +33,8 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
     ----------
     architecture : str, torch.nn.Module or list of Layer, default="auto"
         A name of `mlfund.nets.architectures`: "lenet", "small", "simple" (three blocks of
-        convolution, pooling, normalisation and activation), "deep", "resnet20", "resnet32",
+        convolution, pooling, normalisation and activation), "deep", "tiny", "strided",
+        "strided_wide" (a strided convolution and two or three more), "resnet20", "resnet32",
         "resnet56", "resnet9", "fast" or "wide"; or layers of `mlfund.nets.layers`, torch
         modules or a mix of them, from standardised images (n, channels, height, width) to
         features, without the last layer, which is made for the targets. A module is copied,

@@ -3,16 +3,19 @@
 The last layer, from features to raw scores, is not part of a list: it is made for the
 number of outputs. Names and what they hold:
 
-========== ==========================================================================
-lenet      two 5x5 convolutions with pooling, two dense layers
-simple     three blocks of convolution, pooling, normalisation and activation
-small      the same with half as many filters
-deep       the same with a fourth convolution, a pooling after every other one
-resnet20   residual net for small images, 0.27 M parameters (resnet32, resnet56: deeper)
-resnet9    eight convolutions with two residual blocks, wide; fast to a good accuracy
-fast       three groups of two convolutions on whitened 2x2 patches, quick to learn
-wide       residual net of 14 layers, four times as wide as resnet20
-========== ==========================================================================
+============ ========================================================================
+lenet        two 5x5 convolutions with pooling, two dense layers
+simple       three blocks of convolution, pooling, normalisation and activation
+small        the same with half as many filters
+deep         the same with a fourth convolution, a pooling after every other one
+tiny         a strided convolution, pooled, and two more at a sixteenth of the pixels
+strided      a strided convolution and two more, each pooled
+strided_wide the same with more filters and one more convolution
+resnet20     residual net for small images, 0.27 M parameters (resnet32, resnet56: deeper)
+resnet9      eight convolutions with two residual blocks, wide; fast to a good accuracy
+fast         three groups of two convolutions on whitened 2x2 patches, quick to learn
+wide         residual net of 14 layers, four times as wide as resnet20
+============ ========================================================================
 
 References
 ----------
@@ -33,6 +36,7 @@ from mlfund.nets.layers import (
     Activate,
     Conv,
     Dense,
+    Flatten,
     GlobalPool,
     Layer,
     Norm,
@@ -41,12 +45,15 @@ from mlfund.nets.layers import (
     Shape,
     Whiten,
 )
+from mlfund.nets.layers._base import Pair
 from mlfund.nets.layers._own import own_layers
 
 Builder = Callable[[Shape, str, str], list[Layer]]
 
 # Images are not pooled below so many pixels a side.
 SMALLEST_SIDE = 4
+# In nets that begin with a stride: sides that are halved by it, and later by pooling.
+STRIDED_SIDE, POOLED_SIDE = 16, 12
 
 
 def layers_for(
@@ -152,6 +159,59 @@ def _simple(*widths: int) -> Builder:
     return layers_of
 
 
+def _after(shape: Shape, layers: Sequence[Layer]) -> Shape:
+    for layer in layers:
+        shape = layer.output(shape)
+    return shape
+
+
+def _halving(shape: Shape, least: int) -> tuple[int, int]:
+    """Return 2 for height and width where these have so many pixels, else 1."""
+    return 1 + (shape[1] >= least), 1 + (shape[2] >= least)
+
+
+def _pool(window: tuple[int, int]) -> list[Layer]:
+    """Return the pooling by a window, none for a single pixel."""
+    return [Pool(kernel=_plain(window), drop_rest=True)] if max(window) > 1 else []
+
+
+def _plain(window: tuple[int, int]) -> Pair:
+    return window[0] if window[0] == window[1] else window
+
+
+def _strided(stem: int, *widths: int, pooled: bool = False) -> Builder:
+    """Return the builder of a strided convolution and blocks of convolutions on its output.
+
+    Most work of a small net is at its first pixels, and little of that in products: with a
+    quarter of them a step of "small" takes two thirds of the time. What is left, three to five
+    pixels a side, is not pooled further: where a stroke is tells digits apart.
+
+    Parameters
+    ----------
+    stem : int
+        Filters of the strided convolution, which has a bias in place of normalisation.
+    *widths : int
+        Filters of the blocks.
+    pooled : bool, default=False
+        Whether the output of the strided convolution is pooled.
+    """
+
+    def layers_of(shape: Shape, activation: str, normalization: str) -> list[Layer]:
+        layers: list[Layer] = [Conv(stem, kernel=5, stride=_plain(_halving(shape, STRIDED_SIDE)))]
+        if pooled:
+            layers += _pool(_halving(_after(shape, layers), POOLED_SIDE))
+        layers.append(Activate(activation))
+        for left, width in zip(range(len(widths))[::-1], widths, strict=True):
+            layers.append(Conv(width, bias=False))
+            reached = _after(shape, layers)
+            thirds = max(reached[1] // 3, 1), max(reached[2] // 3, 1)
+            layers += _pool(_halving(reached, POOLED_SIDE) if left else thirds)
+            layers += [Norm(normalization), Activate(activation)]
+        return [*layers, Flatten()]
+
+    return layers_of
+
+
 def _deep(shape: Shape, activation: str, normalization: str) -> list[Layer]:
     """Return four convolutions, two of them pooled."""
     layers: list[Layer] = []
@@ -210,6 +270,9 @@ ARCHITECTURES: dict[str, Builder] = {
     "small": _simple(16, 32, 64),
     "simple": _simple(32, 64, 128),
     "deep": _deep,
+    "tiny": _strided(16, 32, 48, pooled=True),
+    "strided": _strided(16, 32, 48),
+    "strided_wide": _strided(32, 48, 64, 64),
     "resnet20": _resnet(20),
     "resnet32": _resnet(32),
     "resnet56": _resnet(56),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mlfund.nets.convnet import ReadPixels
 from mlfund.nets.decoders import dense_layers, image_decoder, row_decoder
-from mlfund.nets.layers import Dense, GlobalPool, Layer, Shape, build
+from mlfund.nets.layers import Dense, Flatten, GlobalPool, Layer, Shape, build
 
 
 class EncoderNet(nn.Module):
@@ -90,13 +90,13 @@ class ContrastiveNet(EncoderNet):
 class _Reconstructing(EncoderNet):
     """An encoder that is trained to give back its inputs.
 
-    Global pooling at its end would hide from a decoder where things are, and is left out
-    in training: it has no weights.
+    Global pooling or flattening at its end would hide from a decoder where things are, and is
+    left out in training: it has no weights.
     """
 
     def __init__(self, layers: Sequence[Layer], pixels: ReadPixels) -> None:
         super().__init__(layers, pixels)
-        pooled = bool(self.layers) and isinstance(self.layers[-1], GlobalPool)
+        pooled = bool(self.layers) and isinstance(self.layers[-1], GlobalPool | Flatten)
         self._kept = len(self.layers) - pooled
         self._map_shape = self._shape_after(self.layers[: self._kept])
 

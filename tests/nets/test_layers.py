@@ -13,6 +13,7 @@ from mlfund.nets.layers import (
     Conv,
     Dense,
     Drop,
+    Flatten,
     GlobalPool,
     Norm,
     Pool,
@@ -22,6 +23,7 @@ from mlfund.nets.layers import (
 
 SIZES = st.integers(1, 12)
 SMALL = st.integers(1, 4)
+STRIDED = ("tiny", "strided", "strided_wide")
 PARAMETERS = {"resnet20": 0.27e6, "resnet32": 0.46e6, "resnet56": 0.85e6}
 
 
@@ -78,6 +80,7 @@ def test_what_is_left_over_may_be_dropped():
     [
         (GlobalPool("max"), (6, 3, 4)),
         (GlobalPool(), (6, 3, 4)),
+        (Flatten(), (6, 3, 4)),
         *((Norm(kind), (12, 3, 4)) for kind in ("batch", "layer", "group", "instance")),
         *((Norm(kind), (12,)) for kind in ("batch", "layer", "group")),
         (Activate("gelu"), (6, 3, 4)),
@@ -152,6 +155,21 @@ def test_named_architectures_take_images_of_any_size(name, shape):
     assert tuple(module(torch.zeros(2, *shape)).shape[1:]) == rows[-1].shape
     assert len(rows[-1].shape) == 1
     assert sum(row.n_parameters for row in rows) == sum(p.numel() for p in module.parameters())
+
+
+@given(st.integers(3, 70), st.integers(3, 70), st.sampled_from(STRIDED))
+def test_strided_nets_end_with_three_to_five_pixels_a_side(high, wide, name):
+    rows = summarise(layers_for(name, (1, high, wide)), (1, high, wide))
+    _, *left = [row.shape for row in rows if len(row.shape) == 3][-1]
+    assert all(3 <= side <= 5 for side in left)
+
+
+def test_strided_nets_see_a_quarter_of_the_pixels_of_larger_images():
+    for side, first in ((28, 14), (16, 8), (15, 15)):
+        rows = summarise(layers_for("strided", (1, side, side)), (1, side, side))
+        assert rows[0].shape == (16, first, first)
+    # A signal has one pixel of height, which stays.
+    assert layers_for("strided", (1, 1, 100))[0].stride == (1, 2)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -22,7 +22,7 @@ from mlfund.nets.layers._base import Layer, Shape
 from mlfund.nets.layers._blocks import Residual, build, compose
 from mlfund.nets.layers._images import Conv, GlobalPool, Pool
 from mlfund.nets.layers._own import FromTorch, contents
-from mlfund.nets.layers._plain import Activate, Dense, Drop, Norm
+from mlfund.nets.layers._plain import Activate, Dense, Drop, Flatten, Norm
 from mlfund.nets.layers._whitening import Whiten, Whitening, whitening_filters
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Conv",
     "Dense",
     "Drop",
+    "Flatten",
     "FromTorch",
     "GlobalPool",
     "Layer",

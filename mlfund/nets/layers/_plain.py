@@ -135,6 +135,19 @@ class Dense(Layer):
         return math.prod(shape) * self.units
 
 
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """All values of an image as one row: channels, then height and width."""
+
+    def output(self, shape: Shape) -> Shape:
+        """Return the shape of the output; see `Layer`."""
+        return (math.prod(shape),)
+
+    def module(self, shape: Shape) -> nn.Module:
+        """Return the torch module; see `Layer`."""
+        return nn.Flatten()
+
+
 class _Activation(nn.Module):
     """An entry of `ACTIVATIONS` as a module."""
 
