@@ -32,7 +32,7 @@ from mlfund.preprocessing._image_units import bytes_of, units_of
 __all__ = ["READING_VERSION", "GivenImages", "given_images", "image_keys", "image_rows"]
 
 # Of what `GivenImages.rows` makes of content; embeddings that were stored under another are void.
-READING_VERSION = 1
+READING_VERSION = 2
 INTERPOLATIONS = ("bicubic", "bilinear")
 KEY_BYTES = 16
 
@@ -71,7 +71,7 @@ def image_rows(
     ValueError
         If X are no images, or one of them cannot be read, which is named.
     ImportError
-        If an image has to be decoded or resized and Pillow is not installed.
+        If an image has to be decoded and Pillow is not installed.
 
     Examples
     --------
@@ -252,15 +252,18 @@ class GivenImages(ABC):
 
 def _resized(image: Any, size: tuple[int, int], interpolation: str) -> np.ndarray:
     """Return bytes of shape (height, width) or (height, width, 3)."""
-    if isinstance(image, np.ndarray):
-        if image.shape[:2] == size:
-            return image
-        image = require("PIL.Image", "images").fromarray(image)
-    if image.size != size[::-1]:
-        from PIL import Image
+    pixels = np.asarray(image)
+    if pixels.shape[:2] == size:
+        return pixels
+    import torch
+    from torch.nn.functional import interpolate
 
-        image = image.resize(size[::-1], Image.Resampling[interpolation.upper()])
-    return np.asarray(image)
+    # torch's filter for bytes rounds as Pillow's does, to one level of 255, and takes a quarter
+    # of its time for colours, on one thread.
+    of_channels = pixels[..., None] if pixels.ndim == 2 else pixels
+    tensor = torch.from_numpy(np.require(of_channels, requirements=["C", "W"])).permute(2, 0, 1)
+    resized = interpolate(tensor[None], size, mode=interpolation, antialias=True)[0]
+    return resized.permute(1, 2, 0).numpy()
 
 
 class _Arrays(GivenImages):

@@ -20,7 +20,10 @@ from tests.image_text_models import MOST_TOKENS, SIDE, write_clip, write_siglip
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
+# Of the size that the models take: libraries round differently when they resize.
+RNG = np.random.default_rng(0)
+NOISE, COLOURS = RNG.integers(0, 60, (6, SIDE, SIDE, 3)), RNG.integers(0, 195, (6, 1, 1, 3))
+IMAGES = (NOISE + COLOURS).astype(np.uint8)
 NAMES = ["tulip", "daisy", "sweet_pea"]
 
 
@@ -42,9 +45,7 @@ def inputs(folder, prompts, **padding):
     """What the model takes, by the library's own tokenizer and plain arithmetic on pixels."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder).eval()
-    method = Image.Resampling.BICUBIC if not padding else Image.Resampling.BILINEAR
-    resized = [Image.fromarray(image).resize((SIDE, SIDE), method) for image in IMAGES]
-    pixels = np.stack([np.asarray(image) for image in resized]) / 255
+    pixels = IMAGES / 255
     tokens = tokenizer(prompts, return_tensors="pt", **(padding or {"padding": True}))
     return model, tokens, torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
 
