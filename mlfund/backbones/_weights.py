@@ -107,8 +107,8 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], whose: str) -> N
         name = wrong[0]
         raise ValueError(
             f"The weights are not those of {whose}: {name} has shape {_shape(weights, name)} in "
-            f"the file and {_shape(own, name)} in the model, and {len(wrong)} of "
-            f"{len(own)} tensors differ so; give the weights of this model."
+            f"the file and {_shape(own, name)} in the model, and so it is with {len(wrong)} "
+            f"tensor{'' if len(wrong) == 1 else 's'}; give the weights of this model."
         )
     module.load_state_dict({**module.state_dict(), **weights})
 

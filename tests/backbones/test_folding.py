@@ -50,7 +50,7 @@ def norms(module):
     return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
 
 
-@pytest.mark.parametrize("make, kept", [(plain, 0), (Preactivated, 0), (Twice, 1), (Apart, 1)])
+@pytest.mark.parametrize(("make", "kept"), [(plain, 0), (Preactivated, 0), (Twice, 1), (Apart, 1)])
 def test_a_folded_net_returns_the_same(make, kept):
     torch.manual_seed(0)
     net = make()
