@@ -45,6 +45,11 @@ class HuggingFaceText(BackboneSource):
         sentence-transformers in the folder say, projection and scaling to unit length included,
         and takes the mean where there are none. "pooler" is the model's own pooling layer. With
         a choice of one's own nothing follows the pooling.
+    layers : int, default=1
+        Topmost layers whose pooled states stand side by side in an embedding, each brought to
+        the same length. Half of a model's layers often tell classes apart better than the last
+        one alone, which pretraining has turned towards its own task; embeddings become longer,
+        and cost the same time. With more than one, neither projection nor anything else follows.
     max_length : int or None, default=None
         Most tokens of a text; longer ones are cut, with a warning. None takes the model's own.
     prompt : str or None, default=None
@@ -61,7 +66,7 @@ class HuggingFaceText(BackboneSource):
     Raises
     ------
     ValueError
-        If `pooling` or `max_length` is not allowed.
+        If `pooling`, `layers` or `max_length` is not allowed.
 
     Notes
     -----
@@ -84,6 +89,7 @@ class HuggingFaceText(BackboneSource):
     kind = "text"
     name: str
     pooling: str | None = None
+    layers: int = 1
     max_length: int | None = None
     prompt: str | None = None
     download: bool = field(default=False, compare=False)
@@ -93,6 +99,12 @@ class HuggingFaceText(BackboneSource):
             check_choice("pooling", self.pooling, [*POOLINGS, POOLER])
         if self.max_length is not None:
             check_positive("max_length", self.max_length, integer=True)
+        check_positive("layers", self.layers, integer=True)
+        if self.pooling == POOLER and self.layers > 1:
+            raise ValueError(
+                f"pooling='pooler' reads the last layer, and layers={self.layers} asks for more; "
+                "give pooling='mean' or layers=1."
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -101,7 +113,8 @@ class HuggingFaceText(BackboneSource):
         return self._fingerprint({name: file_fingerprint(path) for name, path in found.items()})
 
     def _fingerprint(self, digests: Mapping[str, str]) -> str:
-        return fingerprint(READING_VERSION, digests, self.pooling, self.max_length, self.prompt)
+        how = self.pooling, self.layers, self.max_length, self.prompt
+        return fingerprint(READING_VERSION, digests, how)
 
     def build(self) -> Encoder:
         """Return a new encoder; see `BackboneSource.load`."""
@@ -111,18 +124,28 @@ class HuggingFaceText(BackboneSource):
         body = load_model(files.model, pooler=pooled_by_model)
         tokenizer = load_tokenizer(files.model)
         names = (self.pooling,) if self.pooling is not None else files.pooling or ("mean",)
-        # Another pooling than the model was trained with has no use for its projection.
-        after = build_after(files) if self.pooling is None else nn.Sequential()
+        # Other vectors than the model was trained with have no use for its projection.
+        as_trained = self.pooling is None and self.layers == 1
+        after = build_after(files) if as_trained else nn.Sequential()
+        self._check_layers(body)
         return TransformerEncoder(
             body,
             None if pooled_by_model else Pooling(names),
             after,
             tokenizer,
-            n_features=_n_features(body, len(names), after),
+            n_features=_n_features(body, self.layers * len(names), after),
+            n_layers=self.layers,
             max_length=self._most_tokens(body, tokenizer, files),
             prompt=files.prompt if self.prompt is None else self.prompt,
             lower_case=files.lower_case,
         )
+
+    def _check_layers(self, body: Any) -> None:
+        n = body.config.num_hidden_layers
+        if self.layers > n:
+            raise ValueError(
+                f"layers={self.layers} is more than the {n} layers of {self.name!r}; give fewer."
+            )
 
     def standalone(self) -> StandaloneText:
         """Return a source of the same encoder that holds the content of the files."""

@@ -32,6 +32,9 @@ class TransformerEncoder(TextEncoder):
     n_features : int
     max_length : int
         Most tokens of a text.
+    n_layers : int, default=1
+        Topmost layers whose states are pooled. Vectors of several are brought to the same
+        length and stand side by side, (n, n_layers * d).
     prompt : str, default=""
         What stands in front of each text.
     lower_case : bool, default=False
@@ -47,6 +50,7 @@ class TransformerEncoder(TextEncoder):
         *,
         n_features: int,
         max_length: int,
+        n_layers: int = 1,
         prompt: str = "",
         lower_case: bool = False,
     ) -> None:
@@ -57,6 +61,7 @@ class TransformerEncoder(TextEncoder):
         self.tokenizer = tokenizer
         self.n_features = n_features
         self.max_length = max_length
+        self.n_layers = n_layers
         self.prompt = prompt
         self.lower_case = lower_case
         # A model that fills up with nothing of its own takes the token 0, which no mask counts.
@@ -110,13 +115,22 @@ class TransformerEncoder(TextEncoder):
         if not (X.is_cuda and torch.cuda.is_current_stream_capturing()):
             longest = int(mask.sum(1).max())
             X, mask = X[:, :longest], mask[:, :longest]
-        found = self.body(input_ids=X.long(), attention_mask=mask.long())
+        embeddings: Tensor = self.after(self._pooled(X.long(), mask))
+        return embeddings.float()
+
+    def _pooled(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        several = {"output_hidden_states": True} if self.n_layers > 1 else {}
+        found = self.body(input_ids=tokens, attention_mask=mask.long(), **several)
         if self.pooling is None:
             pooled: Tensor = found.pooler_output
-        else:
+        elif self.n_layers == 1:
             pooled = self.pooling(found.last_hidden_state, mask)
-        embeddings: Tensor = self.after(pooled)
-        return embeddings.float()
+        else:
+            # States of lower layers are longer or shorter as a whole, which says nothing.
+            parts = [self.pooling(s, mask) for s in found.hidden_states[-self.n_layers :]]
+            pooled = torch.cat([nn.functional.normalize(part, dim=1) for part in parts], dim=1)
+            pooled = pooled / self.n_layers**0.5
+        return pooled
 
 
 def _counted(tokens: Tensor, pad_id: int) -> Tensor:

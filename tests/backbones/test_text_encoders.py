@@ -80,6 +80,23 @@ def test_poolings_are_their_formulas(folder, pooling):
     np.testing.assert_allclose(embed_texts(encoder, TEXTS), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_several_layers_stand_side_by_side(folder):
+    encoder = HuggingFaceText(str(folder), layers=2).load()
+    model = transformers.BertModel.from_pretrained(folder).eval()
+    for text in TEXTS:
+        with torch.inference_mode():
+            ids = torch.from_numpy(encoder.tokenise([text])).long()
+            states = model(input_ids=ids, output_hidden_states=True).hidden_states
+        means = [layer[0].mean(0) for layer in states[1:]]
+        expected = torch.cat([mean / mean.norm() for mean in means]) / np.sqrt(2)
+        np.testing.assert_allclose(embed_texts(encoder, [text])[0], expected, atol=1e-6)
+    assert encoder.n_features == 32
+    with pytest.raises(ValueError, match="layers=3 is more than the 2 layers"):
+        HuggingFaceText(str(folder), layers=3).load()
+    with pytest.raises(ValueError, match="give pooling='mean' or layers=1"):
+        HuggingFaceText(str(folder), layers=2, pooling="pooler")
+
+
 def test_the_pooler_is_that_of_the_model(folder):
     encoder = HuggingFaceText(str(folder), pooling="pooler").load()
     model = transformers.BertModel.from_pretrained(folder).eval()
@@ -229,14 +246,14 @@ def test_the_fingerprint_is_of_the_files(tmp_path):
     assert source.fingerprint == HuggingFaceText(str(other)).fingerprint
     changed = {
         HuggingFaceText(str(one), **options).fingerprint
-        for options in ({}, {"pooling": "cls"}, {"max_length": 5}, {"prompt": "query: "})
+        for options in ({}, {"pooling": "cls"}, {"max_length": 5}, {"prompt": "a "}, {"layers": 2})
     }
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         content = (other / name).read_bytes()
         (other / name).write_bytes(content + b" ")
         changed.add(HuggingFaceText(str(other)).fingerprint)
         (other / name).write_bytes(content)
-    assert len(changed) == 7
+    assert len(changed) == 8
 
 
 def test_nothing_is_printed_and_nothing_is_left_changed(folder, capfd):
