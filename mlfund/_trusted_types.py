@@ -83,6 +83,11 @@ _TRUSTED = {
     # Where weights come from: names and a path. Files of weights are read when a backbone is
     # used, as tensors alone, and must have the fingerprint that was saved.
     "mlfund.backbones.EfficientNetLite0": "ObjectNode",
+    "mlfund.backbones.HuggingFaceText": "ObjectNode",
+    "mlfund.backbones.OwnBackbone": "ObjectNode",
+    # The same with the weights as arrays, which are checked against a hash.
+    "mlfund.backbones.StandaloneBackbone": "ObjectNode",
+    "mlfund.backbones.StandaloneText": "ObjectNode",
     "mlfund.nets.convnet.ConvNet": "TypeNode",
     "mlfund.nets.convnet.ReadPixels": "ObjectNode",
     "mlfund.nets.layers.Activate": "ObjectNode",

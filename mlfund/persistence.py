@@ -7,6 +7,7 @@ the versions that wrote the file and a checksum of every other member.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -67,7 +68,7 @@ def trusted_types() -> tuple[str, ...]:
     return tuple(reviewed_types())
 
 
-def save(estimator: Any, path: str | os.PathLike[str]) -> None:
+def save(estimator: Any, path: str | os.PathLike[str], *, standalone: bool = False) -> None:
     """Save an estimator to a file from which `load` restores it exactly.
 
     The file is written completely or not at all.
@@ -78,6 +79,10 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         Fitted or not: of mlfund, of scikit-learn, or a pipeline of them.
     path : str or path-like
         The file, by convention ``*.skops``. An existing one is replaced.
+    standalone : bool, default=False
+        Whether the file holds the weights of pretrained backbones, so that it can be used where
+        they are not. Without it the file says where they come from and what their fingerprint
+        is; weights that were fine-tuned are always in it.
 
     Raises
     ------
@@ -87,6 +92,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         If it holds something that has no import path (a lambda, a class or
         function defined inside a function) or no state to save. Functions are
         saved by import path.
+    ValueError
+        If `standalone` is wanted of a backbone whose weights cannot be copied.
 
     Warns
     -----
@@ -106,6 +113,11 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     import skops.io
 
     _check_is_estimator(estimator)
+    if standalone:
+        from mlfund.backbones._source import weights_copied
+
+        with weights_copied():
+            estimator = copy.deepcopy(estimator)
     _check_importable(estimator)
     buffer = io.BytesIO()
     try:

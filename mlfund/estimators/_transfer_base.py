@@ -276,6 +276,9 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
 
     def _settings(self) -> dict[str, Any]:
         settings = {name: getattr(self, name) for name in PASSED_ON}
+        if not self.early_stopping:
+            # The schedule is laid out for all epochs.
+            settings["n_iter_no_change"] = np.inf
         return settings | self._more_settings()
 
     def _model_and_rows(self, X: Any) -> tuple[Any, np.ndarray]:

@@ -124,6 +124,12 @@ def build_net(
         encoder = encoder.with_size(*image_size)
     if lora_rank is not None:
         from mlfund.backbones._lora import with_lora
+        from mlfund.backbones._text_encoder import TransformerEncoder
 
+        if not isinstance(encoder, TransformerEncoder):
+            raise ValueError(
+                "strategy='lora' puts adapters into a transformer, and the backbone "
+                f"{type(encoder).__name__} is none; choose another strategy."
+            )
         encoder = with_lora(encoder, rank=lora_rank, seed=seed)
     return TransferNet(encoder, n_outputs)

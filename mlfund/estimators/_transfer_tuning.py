@@ -28,6 +28,10 @@ from mlfund.estimators._transfer_net import TransferNet, build_net
 from mlfund.nets.views import VIEWS, AveragedViews
 
 
+# Rows of a step where `batch_size` is "auto": small, since there are few rows and few epochs.
+BATCH_SIZE = 32
+
+
 @dataclass(frozen=True)
 class TuningPlan:
     """What is trained of a backbone, how fast, and from which head.
@@ -183,7 +187,8 @@ class Tuning(BuiltModule):
 
     def _rate_groups(self, module: Any) -> list[RateGroup]:
         net, plan = module.module, self.plan
-        share = plan.backbone_lr / plan.head_lr
+        # Adapters begin at nothing, as the head does, and take its rate.
+        share = 1.0 if plan.lora_rank is not None else plan.backbone_lr / plan.head_lr
         found: list[RateGroup] = net.rate_groups(share, plan.layer_decay)
         if not plan.gradual:
             return found
@@ -199,6 +204,9 @@ class Tuning(BuiltModule):
         # What changes images takes them standardised; else the net reads bytes itself.
         return [*([self._pixels] if changes else []), *changes, *super()._augmentations()]
 
+    def _auto_batch_size(self) -> int:
+        return BATCH_SIZE
+
     def _runs_all_epochs(self) -> bool:
         # The schedule is laid out for them.
         return True
@@ -212,6 +220,11 @@ class Tuning(BuiltModule):
 
     def _predictor(self) -> nn.Module:
         net: Any = self.module_
+        if self.plan.lora_rank is not None:
+            from mlfund.backbones._lora import merge_lora
+
+            # Adapters cost two products a layer; they stay beside what they are added to.
+            merge_lora(net.encoder)
         return net if self.plan.views is None else AveragedViews(net, VIEWS[self.plan.views])
 
     def _raw(self, X: Any) -> np.ndarray:

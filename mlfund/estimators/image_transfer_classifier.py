@@ -49,8 +49,8 @@ class ImageTransferClassifier(ImageTransfer, TransferClassifier):
         Learning rate of a group of layers as a share of that of the group above it, in (0, 1].
     max_iter : int, default=10
         Most epochs of fine-tuning.
-    batch_size : int or "auto", default=32
-        Rows of a step of fine-tuning.
+    batch_size : int or "auto", default="auto"
+        Rows of a step of fine-tuning; "auto" is 32, or all where they are fewer.
     optimizer : str, Optimizer, torch optimizer class or None, default="adamw"
         Name in `mlfund.optimizers.OPTIMIZERS`, an instance, or a class of `torch.optim`.
     schedule : str, Schedule, callable or None, default="warmup_cosine"
@@ -187,7 +187,7 @@ class ImageTransferClassifier(ImageTransfer, TransferClassifier):
         head_lr: float = 1e-3,
         layer_decay: float = 1.0,
         max_iter: int = 10,
-        batch_size: int | str = 32,
+        batch_size: int | str = "auto",
         optimizer: Any = "adamw",
         schedule: str | Schedule | None = "warmup_cosine",
         weight_decay: float | None = 0.01,

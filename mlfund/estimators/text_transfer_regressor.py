@@ -31,7 +31,7 @@ class TextTransferRegressor(TextTransfer, TransferRegressor):
         "feature_extraction", which spares the backbone the gradients of a random head.
         "gradual": the head, then group after group from the top, all of them in the second
         half. "lora": low-rank adapters beside the weights, which
-        stay (needs peft). "auto" chooses; `explanation_` says why.
+        stay, at the rate of the head (needs peft). "auto" chooses; `explanation_` says why.
     head : {"linear", "mlp"} or estimator, default="linear"
         What "feature_extraction" fits on the embeddings: ridge regression whose
         strength is chosen by leaving out rows; a perceptron of one
@@ -47,8 +47,8 @@ class TextTransferRegressor(TextTransfer, TransferRegressor):
         Learning rate of a group of layers as a share of that of the group above it, in (0, 1].
     max_iter : int, default=10
         Most epochs of fine-tuning.
-    batch_size : int or "auto", default=32
-        Rows of a step of fine-tuning.
+    batch_size : int or "auto", default="auto"
+        Rows of a step of fine-tuning; "auto" is 32, or all where they are fewer.
     optimizer : str, Optimizer, torch optimizer class or None, default="adamw"
         Name in `mlfund.optimizers.OPTIMIZERS`, an instance, or a class of `torch.optim`.
     schedule : str, Schedule, callable or None, default="warmup_cosine"
@@ -155,7 +155,7 @@ class TextTransferRegressor(TextTransfer, TransferRegressor):
         head_lr: float = 1e-3,
         layer_decay: float = 1.0,
         max_iter: int = 10,
-        batch_size: int | str = 32,
+        batch_size: int | str = "auto",
         optimizer: Any = "adamw",
         schedule: str | Schedule | None = "warmup_cosine",
         weight_decay: float | None = 0.01,
