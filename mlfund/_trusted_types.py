@@ -85,6 +85,8 @@ _TRUSTED = {
     "mlfund.backbones.EfficientNetLite0": "ObjectNode",
     "mlfund.backbones.HuggingFaceText": "ObjectNode",
     "mlfund.backbones.OwnBackbone": "ObjectNode",
+    "mlfund.backbones.TimmBackbone": "ObjectNode",
+    "mlfund.backbones.TorchvisionBackbone": "ObjectNode",
     # The same with the weights as arrays, which are checked against a hash.
     "mlfund.backbones.StandaloneBackbone": "ObjectNode",
     "mlfund.backbones.StandaloneText": "ObjectNode",

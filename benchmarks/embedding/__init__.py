@@ -44,7 +44,7 @@ def run(quick: bool = False, n_images: int = N_IMAGES, repeats: int = REPEATS) -
             }
             seconds = interleave(competitors, repeats, warmup=0 if quick else 1)
             cases[case] = {"seconds": seconds, "images_per_second": _rates(seconds, n_images)}
-        difference = float(abs(ours.embed(files) - loops.embed(net, files, 8)).max())
+        difference = float(abs(ours.embed(pixels) - loops.embed(net, pixels, 8)).max())
     finally:
         torch.set_num_threads(threads)
     return {
@@ -73,5 +73,6 @@ def report(result: dict[str, Any]) -> str:
             f"{OURS}\n\n{report_table(timed['seconds'], OURS)}\n\nImages per second: {rates}.\n"
             f"{ratio:.2f} x the better loop (line {LINE:g}): {held}."
         )
-    parts.append(f"Embeddings differ by at most {result['largest_difference']:.1e}.")
+    difference = result["largest_difference"]
+    parts.append(f"Embeddings of the same pixels differ by at most {difference:.1e}.")
     return "\n\n".join(parts)
