@@ -124,7 +124,7 @@ class ImageEncoder(Encoder):
         height, width, channels = self.pixels.size
         parameter = next(self.parameters(), torch.empty(0))
         image = torch.zeros(1, channels, height, width, device=parameter.device)
-        return folded(self.body.eval(), image)
+        return folded(self.body, image)
 
     def with_size(self, height: int, width: int) -> ImageEncoder:
         """Return one that takes images of another size; it shares layers and weights with this.

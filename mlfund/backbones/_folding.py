@@ -23,7 +23,7 @@ def folded(module: nn.Module, example: Tensor) -> nn.Module:
     Parameters
     ----------
     module : Module
-        In evaluation mode.
+        It is left as it is.
     example : Tensor
         What it takes.
 
@@ -32,10 +32,9 @@ def folded(module: nn.Module, example: Tensor) -> nn.Module:
     net : Module
         Weights of convolutions have channels last in memory.
     """
-    whole = copy.deepcopy(module).eval().requires_grad_(False)
+    net = copy.deepcopy(module).eval().requires_grad_(False)
     with torch.no_grad():
-        pairs, expected = _pairs_of(whole, example)
-        net = copy.deepcopy(whole)
+        pairs, expected = _pairs_of(net, example)
         for conv_name, norm_name in pairs:
             conv, norm = net.get_submodule(conv_name), net.get_submodule(norm_name)
             assert isinstance(conv, nn.Conv2d)
@@ -43,7 +42,7 @@ def folded(module: nn.Module, example: Tensor) -> nn.Module:
             net.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
             net.set_submodule(norm_name, nn.Identity())
         if pairs and not _same(net(example), expected):
-            net = whole
+            net = copy.deepcopy(module).eval().requires_grad_(False)
     for part in net.modules():
         if isinstance(part, nn.Conv2d):
             part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last)

@@ -138,7 +138,7 @@ class LiteInference(nn.Module):
     Parameters
     ----------
     net : Sequential
-        As `efficientnet_lite0` returns it, with weights, in evaluation mode.
+        As `efficientnet_lite0` returns it, with weights; it is left as it is.
     """
 
     def __init__(self, net: nn.Sequential) -> None:

@@ -67,3 +67,8 @@ def test_a_folded_net_returns_the_same(make, kept):
     assert len(norms(fast)) == kept
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
     assert not any(parameter.requires_grad for parameter in fast.parameters())
+    assert not fast.training
+    # also of a net that is in training
+    again = folded(net.train(), images)
+    assert net.training
+    assert torch.equal(again(images), fast(images))
