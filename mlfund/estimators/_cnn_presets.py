@@ -1,10 +1,10 @@
 """Presets of the convolutional nets: an architecture and how it is trained, in one word.
 
 =========== ============================================================================
-fast        "small", 1 epoch
-default     "small", 3 epochs, images moved by a 28th of their side: a good first answer
-accurate    "simple", 8 epochs, images moved by a 14th of their side
-best        "deep", 20 epochs, the same moves, softer targets, an average of the weights
+fast        "tiny", 1 epoch
+default     "strided", 3 epochs, images moved by a 28th of their side: a good first answer
+accurate    "strided_wide", 6 epochs, images moved by a 14th of their side
+best        "strided_wide", 14 epochs, the same moves, softer targets, an average of the weights
 =========== ============================================================================
 
 All of them train by AdamW along one cycle of the learning rate, in bfloat16 where that pays, and
@@ -81,13 +81,29 @@ class Preset:
         return [RandomShift(pixels)] if pixels and side >= LEAST_SHIFTED_SIDE else []
 
 
+# Of 50,000 digits of MNIST, "strided" with 24 filters for 32 misses after 3 epochs 0.85 percent of
+# 10,000 others with hard targets, 0.67 with these and 0.72 with 0.05.
+SOFTENED = 0.02
+
 PRESETS: dict[str, Preset] = {
-    "fast": Preset("small", max_iter=1, test_time_augmentation="shift"),
-    "default": Preset("small", max_iter=3, shift=1 / 28, test_time_augmentation="shift"),
-    "accurate": Preset("simple", max_iter=8, shift=1 / 14, test_time_augmentation="shift"),
+    "fast": Preset("tiny", max_iter=1, label_smoothing=SOFTENED, test_time_augmentation="shift"),
+    "default": Preset(
+        "strided",
+        max_iter=3,
+        shift=1 / 28,
+        label_smoothing=SOFTENED,
+        test_time_augmentation="shift",
+    ),
+    "accurate": Preset(
+        "strided_wide",
+        max_iter=6,
+        shift=1 / 14,
+        label_smoothing=SOFTENED,
+        test_time_augmentation="shift",
+    ),
     "best": Preset(
-        "deep",
-        max_iter=20,
+        "strided_wide",
+        max_iter=14,
         shift=1 / 14,
         label_smoothing=0.05,
         averaging="ema",
