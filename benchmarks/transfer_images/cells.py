@@ -45,10 +45,19 @@ class Cell(NamedTuple):
         return None if isinstance(self.per_class, str) else self.per_class
 
 
-def cells(methods: Iterable[str], per_class: Sequence[int | str], draws: int) -> list[Cell]:
-    """Return all cells, those of few photographs first."""
-    names = list(methods)
-    return [Cell(m, count, draw) for count in per_class for draw in range(draws) for m in names]
+def cells(methods: Mapping[str, Method], per_class: Sequence[int | str], draws: int) -> list[Cell]:
+    """Return all cells, those of few photographs first.
+
+    All photographs are the same ones in each draw; a method that takes an hour for them is run
+    once, as only its seed would be another.
+    """
+    return [
+        Cell(name, count, draw)
+        for count in per_class
+        for draw in range(draws)
+        for name, method in methods.items()
+        if draw == 0 or count != ALL or not method.is_slow
+    ]
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 CNN_SIDE, ROWS_SIDE = 64, 32
-STRATEGIES = (
-    "auto",
-    "feature_extraction",
-    "fine_tune_top",
-    "linear_probe_then_fine_tune",
-    "full",
-    "gradual",
-)
 
 
 @dataclass(frozen=True)
@@ -33,6 +25,8 @@ class Method:
         Pixels of a side; None where the estimator reads the files itself.
     flat : bool, default=False
         Whether an image is a row of numbers.
+    is_slow : bool, default=False
+        Whether all layers of the backbone are trained.
     seconds, seconds_each : float
         Of `fit`, and of it for a training photograph, on two cores: what `--list` estimates by.
     """
@@ -40,6 +34,7 @@ class Method:
     make: Callable[[int, str | None], Any]
     side: int | None = None
     flat: bool = False
+    is_slow: bool = False
     seconds: float = 0.0
     seconds_each: float = 0.0
 
@@ -100,7 +95,13 @@ def xgboost(**options: Any) -> Callable[[int, str | None], Any]:
 
 
 METHODS = {
-    **{strategy: Method(transfer(strategy)) for strategy in STRATEGIES},
+    "auto": Method(transfer("auto"), seconds=5, seconds_each=0.04),
+    "feature_extraction": Method(transfer("feature_extraction"), seconds=5, seconds_each=0.04),
+    "fine_tune_top": Method(transfer("fine_tune_top"), seconds=5, seconds_each=0.4),
+    **{
+        strategy: Method(transfer(strategy), is_slow=True, seconds=5, seconds_each=1.6)
+        for strategy in ("linear_probe_then_fine_tune", "full", "gradual")
+    },
     "CNN from scratch": Method(cnn(), CNN_SIDE),
     "MLP": Method(mlp(), ROWS_SIDE, flat=True),
     "XGBoost": Method(xgboost(), ROWS_SIDE, flat=True),
