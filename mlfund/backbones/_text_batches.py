@@ -12,7 +12,7 @@ from mlfund.backbones._encoder import TextEncoder
 
 # Tokens of a batch, filling included. On a CPU, few enough for the activations of a layer to
 # stay in its caches; on an accelerator, enough to keep it busy.
-CPU_TOKENS = 4096
+CPU_TOKENS = 1024
 ACCELERATOR_TOKENS = 65536
 # Texts that are tokenised together: a block is one array, as wide as its longest text.
 BLOCK = 8192
@@ -33,7 +33,7 @@ def embed_texts(
     texts : sequence of str
         n texts.
     batch_size : int or None, default=None
-        Most texts of a batch. None limits tokens only: 4,096 on a CPU, 65,536 elsewhere.
+        Most texts of a batch. None limits tokens only: 1,024 on a CPU, 65,536 elsewhere.
 
     Returns
     -------
