@@ -184,7 +184,8 @@ def _strided(stem: int, *widths: int, pooled: bool = False) -> Builder:
 
     Most work of a small net is at its first pixels, and little of that in products: with a
     quarter of them a step of "small" takes two thirds of the time. What is left, three to five
-    pixels a side, is not pooled further: where a stroke is tells digits apart.
+    pixels a side, is not pooled further: where a stroke is tells digits apart. Images that are too
+    small for the stride are pooled as a whole: one pixel is a long way there.
 
     Parameters
     ----------
@@ -207,7 +208,8 @@ def _strided(stem: int, *widths: int, pooled: bool = False) -> Builder:
             thirds = max(reached[1] // 3, 1), max(reached[2] // 3, 1)
             layers += _pool(_halving(reached, POOLED_SIDE) if left else thirds)
             layers += [Norm(normalization), Activate(activation)]
-        return [*layers, Flatten()]
+        small = min(shape[1:]) < STRIDED_SIDE
+        return [*layers, GlobalPool("max") if small else Flatten()]
 
     return layers_of
 

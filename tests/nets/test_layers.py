@@ -168,6 +168,9 @@ def test_strided_nets_see_a_quarter_of_the_pixels_of_larger_images():
     for side, first in ((28, 14), (16, 8), (15, 15)):
         rows = summarise(layers_for("strided", (1, side, side)), (1, side, side))
         assert rows[0].shape == (16, first, first)
+        assert layers_for("strided", (1, side, side))[-1] == (
+            GlobalPool("max") if side == 15 else Flatten()
+        )
     # A signal has one pixel of height, which stays.
     assert layers_for("strided", (1, 1, 100))[0].stride == (1, 2)
 
