@@ -32,7 +32,7 @@ KEY_BYTES = 16
 SUFFIX = ".rows"
 NOTE = "backbone.json"
 # Of these many files under that size one is made: single rows come in files of their own.
-MOST_SMALL, SMALL_BYTES = 32, 2**20
+MOST_SMALL, SMALL_BYTES = 32, 2**18
 # Seconds after which reading a file marks it as used once more.
 TOUCH_SECONDS = 60.0
 # Age of what a writer that was killed left behind.

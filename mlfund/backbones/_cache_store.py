@@ -24,6 +24,8 @@ Report = Callable[[int, int], None]
 
 # Changes with what a key or a row means: former files are not read.
 FORMAT = 1
+# The files are counted each time that this part of what they may take was written.
+COUNTED_PART = 0.01
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Store:
         self._lock = threading.Lock()
         self._spaces: OrderedDict[Space, _SpaceRows] = OrderedDict()
         self._written: set[str] = set()
+        self._uncounted = max_bytes
         self._said: set[str] = set()
 
     def get_or_compute(
@@ -99,9 +102,12 @@ class Store:
             # The lock is free between blocks: threads with other rows get their turn.
             with rows.lock:
                 # Other threads and processes may have computed some of them meanwhile.
-                left = rows.look_up(distinct, pending, out)
-                self.n_found += len(pending) - len(left)
-                block, pending = left[:block_rows], left[block_rows:]
+                block: list[int] = []
+                while pending and len(block) < block_rows:
+                    some, pending = pending[:block_rows], pending[block_rows:]
+                    left = rows.look_up(distinct, some, out)
+                    self.n_found += len(some) - len(left)
+                    block += left
                 if block:
                     found = compute([first[distinct[position]] for position in block])
                     out.put(block, found)
@@ -155,6 +161,10 @@ class Store:
                 "only. Give another folder by cache= or MLFUND_CACHE."
             )
             return
+        self._uncounted += values.nbytes
+        if self._uncounted < self.max_bytes * COUNTED_PART:
+            return
+        self._uncounted = 0
         if self._written.intersection(remove_oldest(self.root, self.max_bytes)):
             self._say(
                 f"The embeddings in use take more than the {self.max_bytes / 2**30:.3g} GiB of "
