@@ -283,7 +283,8 @@ def test_info_and_clear(cache):
     assert (cache.path / "mine.txt").exists()
 
 
-def test_a_killed_writer_leaves_nothing_for_good(cache):
+def test_a_killed_writer_leaves_nothing_for_good(tmp_path):
+    cache = EmbeddingCache(tmp_path, max_bytes=1000)
     ask(cache, [0])
     litter = row_files(cache)[0].parent / ".x.rows.1.ab.tmp"
     litter.write_bytes(b"half")
