@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -28,6 +29,16 @@ from mlfund.estimators._transfer_net import TransferNet
 from mlfund.estimators._transfer_tuning import Tuning, TuningPlan
 
 PRECOMPUTED = "precomputed"
+# A view of an image: whether it is mirrored, and the share of its sides that is seen.
+View = tuple[bool, float]
+WHOLE: View = (False, 1.0)
+VIEWS: dict[str | None, tuple[View, ...]] = {
+    None: (WHOLE,),
+    "flip": (WHOLE, (True, 1.0)),
+    "flip_zoom": (WHOLE, (True, 1.0), (False, 0.8), (True, 0.8)),
+}
+# Rows up to which "auto" tries zoomed views: they gain with few rows, and cost two passes more.
+ZOOMED_ROWS = 1000
 # Parameters that the training of a net takes as they are.
 PASSED_ON = (
     "max_iter",
@@ -67,8 +78,8 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         """Return the rows of X, checked; they have a length and are read when needed."""
 
     @abstractmethod
-    def _embed(self, given: Any, mirrored: bool = False) -> np.ndarray:
-        """Return embeddings of checked rows by the frozen backbone, (n, n_features)."""
+    def _embed(self, given: Any, view: View) -> np.ndarray:
+        """Return embeddings of a view of checked rows by the frozen backbone, (n, d)."""
 
     @abstractmethod
     def _net_rows(self, given: Any, encoder: Any) -> np.ndarray:
@@ -83,8 +94,10 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         """Return the weights of rows, those of classes included, or None."""
 
     @abstractmethod
-    def _own_head(self, name: str, E: np.ndarray, y: np.ndarray) -> Any:
-        """Return "linear" or "mlp", to be fitted on these embeddings."""
+    def _fit_own_head(
+        self, name: str, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None
+    ) -> Any:
+        """Return "linear" or "mlp", fitted on embeddings of one or more views of the rows."""
 
     @abstractmethod
     def _tuning_target(self, y: np.ndarray) -> np.ndarray:
@@ -211,29 +224,31 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         )
 
     def _fit_head(self, given: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
-        """Fit the head on embeddings, averaged over views where that is better."""
-        E, views = self._features(given), None if self._is_precomputed() else self._views()
-        if views == "auto" and not self._has_linear_head():
-            views = None
-        if views is None:
-            self.head_ = self._fitted_head(E, y, weight)
-        else:
-            both = (E + self._features(given, mirrored=True)) / 2
-            self.head_ = self._fitted_head(both, y, weight)
-            if views == "auto":
-                views = "flip"
-                alone = self._fitted_head(E, y, weight)
-                if _gain(alone, y) > _gain(self.head_, y):
-                    self.head_, views = alone, None
-        self.views_ = views
+        """Fit the head on embeddings of the views that are wanted, or that do best."""
+        wanted = None if self._is_precomputed() else self._views()
+        candidates = [wanted]
+        if wanted == "auto":
+            candidates = [None]
+            if self._has_linear_head():
+                candidates += ["flip", "flip_zoom"] if len(y) <= ZOOMED_ROWS else ["flip"]
+        seen: dict[View, np.ndarray] = {}
+        best = -np.inf
+        for views in candidates:
+            for view in VIEWS[views]:
+                if view not in seen:
+                    seen[view] = given if self._is_precomputed() else self._embed(given, view)
+            head = self._fitted_head([seen[view] for view in VIEWS[views]], y, weight)
+            gain = heads.held_out_gain(head, y) if self._has_linear_head() else None
+            if not np.isfinite(best) or (gain is not None and gain > best):
+                self.head_, self.views_ = head, views
+                best = 0.0 if gain is None else gain
 
-    def _features(self, given: Any, mirrored: bool = False) -> np.ndarray:
-        return given if self._is_precomputed() else self._embed(given, mirrored)
-
-    def _fitted_head(self, E: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> Any:
+    def _fitted_head(
+        self, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None
+    ) -> Any:
         if isinstance(self.head, str):
-            return heads.fit_own(self._own_head(self.head, E, y), E, y, weight)
-        return heads.fit_given(self.head, E, y, weight)
+            return self._fit_own_head(self.head, views, y, weight)
+        return heads.fit_given(self.head, heads.mean_of(views), y, weight)
 
     def _tune(
         self,
@@ -259,6 +274,7 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
     def _plan(self, start: LinearHead | None) -> TuningPlan:
         top = self.strategy_ == strategies.TOP
         views = self._views()
+        views = getattr(self, "views_", "flip") if views == "auto" else views
         return TuningPlan(
             source=self.backbone_,
             n_groups=self.n_unfrozen_groups if top else None,
@@ -268,8 +284,8 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
             gradual=self.strategy_ == strategies.GRADUAL,
             head=start if self.strategy_ == strategies.PROBE_FIRST else None,
             augmentations=self._augmentations(),
-            # What the probe found out holds for the net that begins with it.
-            views=getattr(self, "views_", "flip") if views == "auto" else views,
+            # What the probe found out holds for the net that begins with it; a net does not zoom.
+            views=views and "flip",
             image_size=self._size(),
             lora_rank=self._lora_rank() if self.strategy_ == strategies.LORA else None,
         )
@@ -290,10 +306,7 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         given = self._given(X)
         if self.strategy_ != strategies.FROZEN:
             return self.tuned_, self._net_rows(given, self.tuned_.module_.encoder)
-        E = self._embed(given)
-        if self.views_ is not None:
-            E = (E + self._embed(given, mirrored=True)) / 2
-        return self.head_, E
+        return self.head_, heads.mean_of([self._embed(given, v) for v in VIEWS[self.views_]])
 
     @property
     def module_(self) -> TransferNet:
@@ -329,8 +342,3 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
             tags.input_tags.three_d_array = self._kind == "image"
             tags.input_tags.string = True
         return tags
-
-
-def _gain(head: Any, y: np.ndarray) -> float:
-    gain = heads.held_out_gain(head, y)
-    return 0.0 if gain is None else gain

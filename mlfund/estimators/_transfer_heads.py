@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,33 +34,64 @@ FOLDS = 5
 HIDDEN = (256,)
 
 
-def linear_classifier(E: np.ndarray, y: np.ndarray, random_state: Any) -> Any:
-    """Return a logistic regression whose C is chosen by the log-loss of held-out rows.
+def fit_linear_classifier(
+    views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None, random_state: Any
+) -> Any:
+    """Return a logistic regression whose C was chosen by the log-loss of held-out rows.
 
-    With a class of one row nothing can be held out: C is the middle of its range.
+    Each view of a row is a row to train on, and so is their mean; a held-out row is scored by
+    its mean, and none of its views is trained on. With a class of one row nothing can be held
+    out: C is the middle of its range.
 
     Parameters
     ----------
-    E : ndarray of shape (n, d)
-        Embeddings that it will be fitted on.
+    views : sequence of ndarray of shape (n, d)
+        Embeddings of the same rows.
     y : ndarray of shape (n,)
         Their labels.
+    weight : ndarray of shape (n,) or None
+        Their weights; a row without weight is as if it were not there.
     random_state : int, RandomState instance or None
         Deals the rows out to folds.
     """
-    smallest = int(np.unique(y, return_counts=True)[1].min())
-    strengths = STRENGTHS / _total_variance(E)
-    seed = seed_from(random_state)
+    if weight is not None:
+        views, y, weight = [E[weight > 0] for E in views], y[weight > 0], weight[weight > 0]
+    stacked = [*views, mean_of(views)] if len(views) > 1 else list(views)
+    copies, E = len(stacked), np.concatenate(stacked)
+    named = {} if weight is None else {"sample_weight": np.tile(weight, copies)}
+    strengths = STRENGTHS / (copies * _total_variance(E))
+    smallest, seed = int(np.unique(y, return_counts=True)[1].min()), seed_from(random_state)
+    folds = StratifiedKFold(max(2, min(FOLDS, smallest)), shuffle=True, random_state=seed)
+    head: Any
     if smallest < 2:
-        return LogisticRegression(C=float(np.median(strengths)), max_iter=1000)
-    return LogisticRegressionCV(
-        Cs=strengths,
-        l1_ratios=(0,),
-        cv=StratifiedKFold(min(FOLDS, smallest), shuffle=True, random_state=seed),
-        scoring="neg_log_loss",
-        use_legacy_attributes=False,
-        max_iter=1000,
-    )
+        head = LogisticRegression(C=float(np.median(strengths)), max_iter=1000)
+    else:
+        n, last = len(y), (copies - 1) * len(y)
+        head = LogisticRegressionCV(
+            Cs=strengths,
+            l1_ratios=(0,),
+            cv=[
+                (np.concatenate([train + n * copy for copy in range(copies)]), test + last)
+                for train, test in folds.split(y, y)
+            ],
+            scoring="neg_log_loss",
+            use_legacy_attributes=False,
+            max_iter=1000,
+        )
+    if len(E) < E.shape[1]:
+        _fit_in_span(head, E, np.tile(y, copies), named)
+    else:
+        head.fit(E, np.tile(y, copies), **named)
+    if isinstance(head, LogisticRegressionCV):
+        # What served the search is many times the size of the model.
+        del head.coefs_paths_
+        head.cv = folds
+    return head
+
+
+def mean_of(views: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean of embeddings of the same rows."""
+    return views[0] if len(views) == 1 else np.mean(views, axis=0)
 
 
 def linear_regressor(E: np.ndarray) -> RidgeCV:
@@ -88,8 +120,8 @@ def perceptron_regressor(random_state: Any) -> Pipeline:
 
 
 def fit_own(head: Any, E: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> Any:
-    """Fit one of the heads above; a row without weight is as if it were not there."""
-    named = {}
+    """Fit a ridge or a perceptron; a row without weight is as if it were not there."""
+    named: dict[str, np.ndarray] = {}
     if weight is not None:
         E, y, weight = E[weight > 0], y[weight > 0], weight[weight > 0]
         name = "model__sample_weight" if isinstance(head, Pipeline) else "sample_weight"
@@ -97,13 +129,7 @@ def fit_own(head: Any, E: np.ndarray, y: np.ndarray, weight: np.ndarray | None) 
     with warnings.catch_warnings():
         # The epochs of the perceptron are its recipe: it stops earlier where it has converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        if isinstance(head, LogisticRegression | LogisticRegressionCV) and len(E) < E.shape[1]:
-            _fit_in_span(head, E, y, named)
-        else:
-            head.fit(E, y, **named)
-    # All models of a search, of which only the best is kept: a hundred times its size.
-    vars(head).pop("coefs_paths_", None)
-    return head
+        return head.fit(E, y, **named)
 
 
 def _fit_in_span(head: Any, E: np.ndarray, y: np.ndarray, named: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from mlfund.augmentation import (
 )
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators import _transfer_strategy as strategies
-from mlfund.estimators._transfer_base import PASSED_ON, BaseTransfer
+from mlfund.estimators._transfer_base import PASSED_ON, BaseTransfer, View
 from mlfund.preprocessing._embedding import embed
 from mlfund.preprocessing.image_inputs import GivenImages, given_images
 from mlfund.preprocessing.text_inputs import text_rows
@@ -60,7 +60,7 @@ class ImageTransfer(BaseTransfer):
         "image_size": [Interval(Integral, 1, None, closed="left"), list, tuple, None],
         "augmentation": [str, Augmentation, list, tuple, None],
         "progressive_resizing": ["boolean"],
-        "test_time_augmentation": [StrOptions({"auto", "flip"}), None],
+        "test_time_augmentation": [StrOptions({"auto", "flip", "flip_zoom"}), None],
     }
 
     def _given(self, X: Any) -> GivenImages:
@@ -72,7 +72,8 @@ class ImageTransfer(BaseTransfer):
             )
         return given_images(X)
 
-    def _embed(self, given: Any, mirrored: bool = False) -> np.ndarray:
+    def _embed(self, given: Any, view: View) -> np.ndarray:
+        mirrored, zoom = view
         return embed(
             self.backbone_,
             given,
@@ -80,6 +81,7 @@ class ImageTransfer(BaseTransfer):
             device=self.device,
             image_size=self._size(),
             mirrored=mirrored,
+            zoom=zoom,
             n_jobs=self.n_jobs,
             verbose=int(self.verbose),
         )
@@ -158,7 +160,7 @@ class TextTransfer(BaseTransfer):
     def _given(self, X: Any) -> list[str]:
         return text_rows(X)
 
-    def _embed(self, given: Any, mirrored: bool = False) -> np.ndarray:
+    def _embed(self, given: Any, view: View) -> np.ndarray:
         return embed(
             self.backbone_,
             given,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -111,10 +112,13 @@ class TransferClassifier(ClassifierMixin, BaseTransfer):
         weight: np.ndarray = of_class if sample_weight is None else of_class * sample_weight
         return weight
 
-    def _own_head(self, name: str, E: np.ndarray, y: np.ndarray) -> Any:
-        if name == "mlp":
-            return heads.perceptron_classifier(self.random_state)
-        return heads.linear_classifier(E, y, self.random_state)
+    def _fit_own_head(
+        self, name: str, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None
+    ) -> Any:
+        if name == "linear":
+            return heads.fit_linear_classifier(views, y, weight, self.random_state)
+        head = heads.perceptron_classifier(self.random_state)
+        return heads.fit_own(head, heads.mean_of(views), y, weight)
 
     def _tuning_target(self, y: np.ndarray) -> np.ndarray:
         return y
@@ -183,10 +187,13 @@ class TransferRegressor(RegressorMixin, BaseTransfer):
     def _row_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
         return sample_weight
 
-    def _own_head(self, name: str, E: np.ndarray, y: np.ndarray) -> Any:
-        if name == "mlp":
-            return heads.perceptron_regressor(self.random_state)
-        return heads.linear_regressor(E)
+    def _fit_own_head(
+        self, name: str, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None
+    ) -> Any:
+        E = heads.mean_of(views)
+        if name == "linear":
+            return heads.fit_own(heads.linear_regressor(E), E, y, weight)
+        return heads.fit_own(heads.perceptron_regressor(self.random_state), E, y, weight)
 
     def _more_settings(self) -> dict[str, Any]:
         return {"loss": "squared_error"}

@@ -27,7 +27,6 @@ from mlfund.estimators._neural_training import Outcome, Progress
 from mlfund.estimators._transfer_net import TransferNet, build_net
 from mlfund.nets.views import VIEWS, AveragedViews
 
-
 # Rows of a step where `batch_size` is "auto": small, since there are few rows and few epochs.
 BATCH_SIZE = 32
 

@@ -65,10 +65,11 @@ class ImageTransferRegressor(ImageTransfer, TransferRegressor):
         instances. "auto" is a random crop of at least half the area and a random mirroring.
     progressive_resizing : bool, default=False
         Whether the first 70 % of the epochs have smaller images, from half the sides on.
-    test_time_augmentation : {"auto", "flip"} or None, default="auto"
-        "flip" averages over an image and its mirror image; "feature_extraction" averages
-        their embeddings, in `fit` too. "auto" does so where it helps rows held out (linear
-        heads), else not; nets that begin without a linear head average.
+    test_time_augmentation : {"auto", "flip", "flip_zoom"} or None, default="auto"
+        Views that predictions average over: an image and its mirror image, and the middle of
+        both as well. "feature_extraction" uses them in `fit` too. "auto" takes those that do
+        best on rows held out, zoomed ones up to 1000 rows, where the head is linear; none for
+        other heads; "flip" for nets that begin without a linear head. Nets do not zoom.
     early_stopping : bool, default=False
         Whether fine-tuning holds out rows, stops when their score stops improving, and keeps
         the best weights.
@@ -112,8 +113,7 @@ class ImageTransferRegressor(ImageTransfer, TransferRegressor):
     head_ : estimator
         What was fitted on embeddings, where the backbone stayed frozen.
     views_ : str or None
-        "flip" where embeddings are averages over an image and its mirror image; set where
-        a head was fitted on embeddings.
+        The views that are averaged; set where a head was fitted on embeddings.
     module_ : torch.nn.Module
         The trained net, where the backbone was trained; in evaluation mode.
     history_ : pandas.DataFrame

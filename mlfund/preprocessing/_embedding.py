@@ -43,6 +43,7 @@ def embed(
     batch_size: int | None = None,
     image_size: int | Sequence[int] | None = None,
     mirrored: bool = False,
+    zoom: float = 1.0,
     n_jobs: int | None = None,
     verbose: int = 0,
     channels: str = "last",
@@ -68,6 +69,8 @@ def embed(
         Height and width that images are resized to; None takes the backbone's own.
     mirrored : bool, default=False
         Whether the images are mirrored, left to right.
+    zoom : float, default=1.0
+        Share of the sides of an image that is seen, around its middle, in (0, 1].
     n_jobs : int or None, default=None
         Threads that read images; None takes as many as torch computes with, -1 one a core.
     verbose : int, default=0
@@ -109,7 +112,7 @@ def embed(
     rows: _Images | _Texts
     if isinstance(given, GivenImages):
         size = None if image_size is None else image_sides(image_size)
-        rows = _Images(*common, given, size, mirrored, n_jobs)
+        rows = _Images(*common, given, size, mirrored, zoom, n_jobs)
     else:
         rows = _Texts(*common, given)
     line = ProgressLine(verbose)
@@ -177,13 +180,15 @@ class _Images(_Rows):
     images: GivenImages
     size: tuple[int, int] | None
     mirrored: bool
+    zoom: float
     n_jobs: int | None
 
     @property
     def space(self) -> Space:
         size = "own size" if self.size is None else "{} x {}".format(*self.size)
-        mirrored = ("mirrored",) if self.mirrored else ()
-        return self._space(size, *mirrored, f"images read as in version {READING_VERSION}")
+        mirrored = ["mirrored"] if self.mirrored else []
+        zoomed = [f"zoom {self.zoom}"] if self.zoom != 1 else []
+        return self._space(size, *mirrored, *zoomed, f"images read as in version {READING_VERSION}")
 
     @property
     def block_rows(self) -> int:
@@ -203,15 +208,17 @@ class _Images(_Rows):
         assert isinstance(encoder, ImageEncoder)
         encoder = encoder if self.size is None else _sized(encoder, self.size)
         height, width, channels = encoder.pixels.size
+        # Zoomed, an image is read larger, and its middle is cut out.
+        high, wide = round(height / self.zoom), round(width / self.zoom)
         rows = self.images.rows(
-            (height, width),
-            interpolation=encoder.interpolation,
-            n_jobs=self.n_jobs,
-            places=places,
+            (high, wide), interpolation=encoder.interpolation, n_jobs=self.n_jobs, places=places
         )
-        if self.mirrored:
-            images = rows.reshape(len(rows), height, width, channels)[:, :, ::-1]
-            rows = np.ascontiguousarray(images).reshape(rows.shape)
+        if self.mirrored or self.zoom != 1:
+            top, left = (high - height) // 2, (wide - width) // 2
+            images = rows.reshape(len(rows), high, wide, channels)
+            images = images[:, top : top + height, left : left + width]
+            images = images[:, :, ::-1] if self.mirrored else images
+            rows = np.ascontiguousarray(images).reshape(len(rows), -1)
         batches = torch.from_numpy(rows).split(self._batch_rows)
         return torch.cat([encoder(batch.to(self.device)).cpu() for batch in batches]).numpy()
 
