@@ -28,7 +28,7 @@ class Method:
     is_slow : bool, default=False
         Whether all layers of the backbone are trained.
     seconds, seconds_each : float
-        Of `fit`, and of it for a training photograph, on two cores: what `--list` estimates by.
+        Of a cell, and of it for a training photograph, on two cores, roughly: for `--list`.
     """
 
     make: Callable[[int, str | None], Any]
@@ -97,14 +97,14 @@ def xgboost(**options: Any) -> Callable[[int, str | None], Any]:
 METHODS = {
     "auto": Method(transfer("auto"), seconds=5, seconds_each=0.04),
     "feature_extraction": Method(transfer("feature_extraction"), seconds=5, seconds_each=0.04),
-    "fine_tune_top": Method(transfer("fine_tune_top"), seconds=5, seconds_each=0.4),
+    "fine_tune_top": Method(transfer("fine_tune_top"), seconds=35, seconds_each=0.4),
     **{
-        strategy: Method(transfer(strategy), is_slow=True, seconds=5, seconds_each=1.6)
+        strategy: Method(transfer(strategy), is_slow=True, seconds=35, seconds_each=1.6)
         for strategy in ("linear_probe_then_fine_tune", "full", "gradual")
     },
-    "CNN from scratch": Method(cnn(), CNN_SIDE),
-    "MLP": Method(mlp(), ROWS_SIDE, flat=True),
-    "XGBoost": Method(xgboost(), ROWS_SIDE, flat=True),
+    "CNN from scratch": Method(cnn(), CNN_SIDE, seconds=10, seconds_each=0.1),
+    "MLP": Method(mlp(), ROWS_SIDE, flat=True, seconds=1, seconds_each=0.012),
+    "XGBoost": Method(xgboost(), ROWS_SIDE, flat=True, seconds=8, seconds_each=0.04),
 }
 # Does it run?
 QUICK = {
