@@ -15,6 +15,7 @@ from mlfund.advisor.image_profile import png
 from mlfund.advisor.reading_images import holds_images, read_images
 from mlfund.advisor.report import render_report
 from mlfund.advisor.terminal import print_advice
+from mlfund.augmentation import RandomShift
 from mlfund.cli import main
 from tests.advisor.schema import problems
 
@@ -114,6 +115,16 @@ def test_every_candidate_of_images_fits_predicts_and_is_saved(task, tmp_path):
         mlfund.save(model, tmp_path / "model.skops")
         again = mlfund.load(tmp_path / "model.skops")
         np.testing.assert_allclose(again.predict(images[:5]), model.predict(images[:5]))
+
+
+def test_the_net_moves_images_by_a_share_of_their_side():
+    cnn = next(one for one in IMAGE_CANDIDATES["classification"] if one.name == "cnn")
+    for side, pixels in ((14, 1), (42, 3)):
+        images = np.zeros((40, side, side), dtype=np.uint8)
+        images[::2, 3:6] = 200
+        model = cnn.build(Setting("classification", 600, images=True))
+        net = model.fit(images, np.arange(40) % 2)[-1]
+        assert net.settings_["augmentation"] == [RandomShift(pixels)]
 
 
 def test_twins_across_folds_are_found():
