@@ -134,7 +134,7 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
             if self._is_precomputed():
                 X, y = self._validated(X, y)
             else:
-                self.backbone_ = get_backbone(self.backbone, self._kind, download=self.download)
+                self.backbone_ = self._source()
                 X, y = self._read(X, y)
             y = self._check_target(y)
             if sample_weight is not None:
@@ -147,6 +147,9 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
             self._forget()
             raise
         return self
+
+    def _source(self) -> BackboneSource:
+        return get_backbone(self.backbone, self._kind, download=self.download)
 
     def _is_precomputed(self) -> bool:
         return isinstance(self.backbone, str) and self.backbone == PRECOMPUTED

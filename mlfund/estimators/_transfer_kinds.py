@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -20,6 +21,8 @@ from mlfund.augmentation import (
     Rows,
     get_augmentation,
 )
+from mlfund.backbones import BackboneSource, HuggingFaceText
+from mlfund.backbones._names import NAMED
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators import _transfer_strategy as strategies
 from mlfund.estimators._transfer_base import PASSED_ON, BaseTransfer, View
@@ -34,6 +37,10 @@ SMALLEST_CROP = 0.5
 STEP, FIRST_SIDE = 32, 0.5
 # Share of the epochs that have smaller images, with `progressive_resizing`.
 GROWING = 0.7
+
+# Uppermost layers whose states are an embedding, side by side: the last one serves similarity
+# and has dropped some of what classes ask for, 2 % of accuracy on film reviews.
+TEXT_LAYERS = 3
 
 CONSTRAINTS: dict[str, list[Any] | str] = {
     "backbone": "no_validation",
@@ -156,6 +163,14 @@ class TextTransfer(BaseTransfer):
         **CONSTRAINTS,
         "lora_rank": [Interval(Integral, 1, None, closed="left")],
     }
+
+    def _source(self) -> BackboneSource:
+        source = super()._source()
+        # The named ones, as they are; whoever gives a source says how it is read.
+        named = isinstance(self.backbone, str) and self.backbone in NAMED
+        if named and isinstance(source, HuggingFaceText):
+            return dataclasses.replace(source, layers=TEXT_LAYERS)
+        return source
 
     def _given(self, X: Any) -> list[str]:
         return text_rows(X)

@@ -23,7 +23,8 @@ class TextTransferClassifier(TextTransfer, TransferClassifier):
     ----------
     backbone : object, default="all-MiniLM-L6-v2"
         Name, folder or value as `mlfund.backbones.get_backbone` takes it, or "precomputed":
-        rows of X then are embeddings, (n, d), for instance of `BackboneFeatures`.
+        rows of X then are embeddings, (n, d), for instance of `BackboneFeatures`. Of the
+        default the upper three layers are read side by side, (n, 1152).
     strategy : {"auto", "feature_extraction", ...}, default="auto"
         What is trained. "feature_extraction": the head alone, on embeddings of the frozen
         backbone, each computed once and kept in `cache`. "fine_tune_top": the head and the
