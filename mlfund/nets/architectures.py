@@ -273,7 +273,7 @@ ARCHITECTURES: dict[str, Builder] = {
     "simple": _simple(32, 64, 128),
     "deep": _deep,
     "tiny": _strided(16, 32, 48, pooled=True),
-    "strided": _strided(16, 32, 48),
+    "strided": _strided(16, 24, 48),
     "strided_wide": _strided(32, 48, 64, 64),
     "resnet20": _resnet(20),
     "resnet32": _resnet(32),
