@@ -7,8 +7,8 @@ draws each, on sentences of film reviews (SST-2), questions (TREC) and short mes
 Accuracy is that on test rows which nobody saw. Seconds are those of `fit` without any cache:
 reading, tokens, embeddings, choice of the penalty. The settings of TF-IDF were chosen on the
 validation rows of SST-2: words of any length, pairs of words, logarithms of counts, C=10. The
-backbone's are the defaults, but for "feature_extraction_3_layers", which reads the upper three of
-its six layers.
+backbone's are the defaults, which read the upper three of its six layers;
+"feature_extraction_last_layer" reads the last one alone.
 
 ``python -m benchmarks.transfer_text --cells 'sst2-*-64-*'`` runs some cells and keeps each in a
 file, so that a run that was stopped goes on; ``python -m benchmarks.run transfer_text`` gathers

@@ -24,12 +24,12 @@ SIZES: tuple[int | str, ...] = (8, 64, 512, ALL)
 DRAWS = 5
 TFIDF = "tfidf"
 FROZEN = "feature_extraction"
-# The same on the upper half of the backbone's layers in place of its last one.
-LAYERS = "feature_extraction_3_layers"
+# The same on the backbone's last layer alone, as sentence-transformers embeds.
+LAST = "feature_extraction_last_layer"
 STRATEGIES = (
     "auto",
     FROZEN,
-    LAYERS,
+    LAST,
     "fine_tune_top",
     "full",
     "linear_probe_then_fine_tune",
@@ -57,7 +57,7 @@ class Cell:
     data : str
         Key of `DATA`.
     strategy : str
-        "tfidf", a strategy of `TextTransferClassifier`, or "feature_extraction_3_layers".
+        "tfidf", a strategy of `TextTransferClassifier`, or "feature_extraction_last_layer".
     size : int or "all"
         Training rows of each class.
     draw : int
@@ -85,10 +85,10 @@ class Cell:
         from mlfund import TextTransferClassifier
         from mlfund.backbones import HuggingFaceText
 
-        several = self.strategy == LAYERS
+        last = self.strategy == LAST
         return TextTransferClassifier(
-            HuggingFaceText(BACKBONE, layers=3) if several else BACKBONE,
-            strategy=FROZEN if several else self.strategy,
+            HuggingFaceText(BACKBONE) if last else BACKBONE,
+            strategy=FROZEN if last else self.strategy,
             random_state=self.draw,
             cache=cache,
             device=device,
@@ -97,10 +97,10 @@ class Cell:
 
 def all_cells() -> Iterator[Cell]:
     """Yield all cells, cheap ones first; what all rows determine is fitted once."""
-    for strategy in (TFIDF, FROZEN, LAYERS, "auto", *STRATEGIES[3:]):
+    for strategy in (TFIDF, FROZEN, LAST, "auto", *STRATEGIES[3:]):
         for size in SIZES:
             for data in DATA:
-                once = size == ALL and strategy in (TFIDF, FROZEN, LAYERS)
+                once = size == ALL and strategy in (TFIDF, FROZEN, LAST)
                 for draw in range(1 if once else DRAWS):
                     yield Cell(data, strategy, size, draw)
 
