@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 
 import numpy as np
@@ -16,7 +15,7 @@ from mlfund._solvers.stopping import FLOOR_ULP
 OVERSHOOT = 0.5
 MAX_TRIALS = 12
 # Of `tol`: the change of the mean loss that a step still promises when a model is done.
-DECREMENT_PART = 1e-3
+DECREMENT_PART = 1e-4
 # Steps with a gradient of at most `tol` after which a model leaves as calm: where hardly any
 # penalty holds separable rows, each step promises as much as the last one.
 MOST_CALM = 16
@@ -94,14 +93,6 @@ class StackedLBFGS:
             rho[models] = 0.0
         if self._size is not None:
             self._size[models] = 1.0
-
-    def repeated(self, times: int) -> StackedLBFGS:
-        """Return a memory in which each model stands so many times."""
-        other = copy.copy(self)
-        pairs = (tuple(np.repeat(part, times, axis=0) for part in pair) for pair in self._pairs)
-        other._pairs = deque(pairs, maxlen=self._pairs.maxlen)
-        other._size = None if self._size is None else np.repeat(self._size, times)
-        return other
 
     def keep(self, models: NDArray) -> None:
         """Keep the memory of some models only (a mask)."""
@@ -182,7 +173,6 @@ def minimise_stack(
     *,
     tol: float,
     max_iter: int,
-    gradients: NDArray | None = None,
     most_calm: int = MOST_CALM,
 ) -> None:
     """Minimise some models of a problem, in place, from the weights in `stack`.
@@ -199,13 +189,11 @@ def minimise_stack(
         Which models, sorted.
     tol, max_iter : float, int
         As in `Stopping`, for each model.
-    gradients : ndarray of shape (m, k, p), optional
-        At the start, where they are known.
     most_calm : int
         Steps with a gradient of at most `tol` after which a model leaves as calm.
     """
     V = stack.V[models]
-    G = problem.gradients(V, models) if gradients is None else gradients
+    G = problem.gradients(V, models)
     progress, begun = _Progress(len(models), problem.dtype, tol, most_calm), False
     while True:
         size, standardised, largest = _measure(problem, steps, V, G, models)
@@ -302,8 +290,7 @@ def advance(problem, models, V, G, D, l1: NDArray | None = None) -> tuple[NDArra
 
     Parameters
     ----------
-    problem : StackedProblem or Pooled
-        Whose `gradients` of V and `models` are asked for.
+    problem : StackedProblem
     models : ndarray of int of shape (m,)
     V, G, D : ndarray of shape (m, k, p)
         Weights, gradients of the smooth part there, steps.

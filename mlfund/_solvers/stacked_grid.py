@@ -11,10 +11,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from mlfund._solvers import kernels
+from mlfund._solvers import stacked_span as span
 from mlfund._solvers.choice import NEWTON, choose
 from mlfund._solvers.linear import LARGEST_PENALTY, Fit, Penalty, solve
 from mlfund._solvers.losses import BinaryLoss, MultinomialLoss
-from mlfund._solvers.stacked_data import FoldedRows, GridFit, Terms
+from mlfund._solvers.stacked_data import FoldedRows, GridFit, Terms, empty_fit, fold_weight_sums
 from mlfund._solvers.stacked_descent import CALM, MAX_ITER, STALLED, Stack
 from mlfund._solvers.stacked_problem import StackedProblem
 from mlfund._solvers.stacked_proximal import descend_l1
@@ -53,6 +54,9 @@ class Grid:
 
     def solve(self) -> None:
         """Fit all models; `fit.solver` becomes the algorithm when none were stacked."""
+        if not self.ratios.any() and span.pays(self.rows, self.Cs, self.terms):
+            span.solve(self.rows, self.Cs, self.terms, self.fit, _solve_fold)
+            return
         by_strength, names = np.argsort(self.Cs, kind="stable"), []
         pairs: list[tuple[int, int]] = []
         for r, ratio in enumerate(self.ratios.tolist()):
@@ -162,7 +166,8 @@ class Grid:
             fold, c = int(problem.fold[m]), int(of_strength[m])
             # From weights that are calm already Newton's method would take no step.
             usable = not anew[m] and np.isfinite(W[m]).all() and np.isfinite(b[m]).all()
-            self.solve_one(fold, r, c, 0.0, (W[m], b[m]) if usable else None)
+            near = usable and stack.gradient[m] <= STEEP
+            self.solve_one(fold, r, c, 0.0, (W[m], b[m]) if near else None)
 
     def take_l1(self, problem: StackedProblem, stack: Stack, of_ratio, strengths) -> None:
         """Write down what a stack with l1 penalties found; end one by one what it did not."""
@@ -243,6 +248,17 @@ class Grid:
         if rows.n_classes == 2:
             return X, BinaryLoss(code.astype(X.dtype), relative)
         return X, MultinomialLoss(code, rows.n_classes, relative, X.dtype)
+
+
+def _solve_fold(rows: FoldedRows, Cs: NDArray, terms: Terms) -> GridFit:
+    """Fit the models of one fold without an l1 penalty, in the columns as they are."""
+    free = terms.of_intercept is None
+    design = FoldedDesign(
+        rows.X, rows.times, intercept=terms.intercept, free=free, standardise=False
+    )
+    fit = empty_fit(rows, 1, len(Cs), terms)
+    Grid(rows, design, Cs, np.zeros(1), fold_weight_sums(rows), fit, terms).solve()
+    return fit
 
 
 @contextlib.contextmanager

@@ -26,10 +26,14 @@ SAMPLE_ENTRIES = 1_000_000
 DIAGONAL_ROWS = 16_384
 # Sharing a curvature, up to which an inverse of each is cheaper than a basis for all.
 FEW_STRENGTHS = 3
-# Between the scales of a column in two folds, from which on it cannot be shared.
+# Between the scales of a column in two folds, from which on weights of both have no mean.
 MOST_UNLIKE = 2.0
 # Of a fold's mean, in deviations of the column.
 FURTHEST_SHIFT = 1.0
+# Nanoseconds of one core for a product in a Hessian and in a basis of it, and for a product
+# and a margin of a pass over the rows; passes of the whole stack that one basis may cost.
+GRAM, BASIS, PRODUCT, MARGIN = 0.015, 0.25, 0.09, 10.0
+MOST_PASSES = 10
 
 
 class Sample:
@@ -37,23 +41,26 @@ class Sample:
 
     Attributes
     ----------
-    rows : ndarray or CSR of shape (n_s, p)
+    places : ndarray of int of shape (n_s,)
+        Of the rows in the order of the design, ascending.
     index : ndarray of int of shape (n_s,)
         Their numbers in X.
+    rows : ndarray or CSR of shape (n_s, p)
     weights : ndarray of shape (n_s,)
         With sum 1.
     """
 
     def __init__(self, problem: StackedProblem, rng):
         design = problem.design
-        dense = not design.sparse and design.p <= DENSE_COLUMNS
+        dense = not design.sparse and design.p <= DENSE_COLUMNS and _pays(problem)
         size = max(10 * design.p, min(8192, SAMPLE_ENTRIES // design.p), SMALLEST_SAMPLE)
         if not dense:
             size = DIAGONAL_ROWS
-        index = design.order
-        if len(index) > 1.5 * size:
-            index = np.sort(rng.choice(index, size=size, replace=False))
-        self.index, self.dense = index, dense
+        places = np.arange(len(design.order))
+        if len(places) > 1.5 * size:
+            places = np.sort(rng.choice(places, size=size, replace=False))
+        index = design.order[places]
+        self.places, self.index, self.dense = places, index, dense
         self.rows = design.mean_rows(index, problem.dtype)
         weights = np.ones(len(index)) if problem.weights is None else problem.weights[index]
         total = weights.sum()
@@ -76,6 +83,11 @@ class SharedMetric:
     n_hessians : int
         How many of the strengths have their curvature measured; the others take it from
         the nearest one.
+
+    Attributes
+    ----------
+    alike : ndarray of bool of shape (p,)
+        Columns that all folds scale much alike.
     """
 
     def __init__(self, problem: StackedProblem, sample: Sample, n_hessians: int):
@@ -92,12 +104,18 @@ class SharedMetric:
         self._units = np.tile(units, problem.k) if self.joint else units
         self._ratio = _ratios(problem.units, units)
         self._scaled = bool((self._ratio != 1.0).any())
+        unlike = (self._ratio > MOST_UNLIKE) | (self._ratio < 1 / MOST_UNLIKE)
+        self.alike = ~unlike.any(axis=0)[: problem.design.p]
         self._shift = _shifts(problem.design) if problem.design.free else None
         self._l2 = problem.l2.mean(axis=1)
         self._of: list[Spectrum | Inverses | Diagonal | None] = [None] * K
 
     def refresh(self, V: NDArray, strengths: NDArray) -> None:
-        """Take the curvature at one V (k, p) for each of some strengths, ascending."""
+        """Take the curvature at one V (k, p) for each of some strengths, ascending.
+
+        Weights of columns that the folds scale otherwise are taken as zero.
+        """
+        V = V * self.alike
         # At zero the data look alike to all strengths.
         count = self._n_hessians if V.any() else 1
         measured, sample = nearest_of(len(strengths), count), self.sample
@@ -124,11 +142,6 @@ class SharedMetric:
         with ThreadPoolExecutor(self.problem.threads) as pool:
             return dict(zip(numbers, pool.map(function, numbers), strict=True))
 
-    @property
-    def alike(self) -> NDArray:
-        """Columns that all folds scale much alike, a mask (p,)."""
-        return self._ratio[-1] > 0
-
     def solve(self, G: NDArray, places: Places) -> NDArray:
         """Return the inverse Hessians times gradients (m, k, p)."""
         if not self._scaled:
@@ -151,6 +164,13 @@ class SharedMetric:
             l2 = np.repeat(self._l2[strengths[start:end]], len(part) // (end - start))
             Q[start:end] = of[start].solve(part, l2).reshape(Q[start:end].shape)
         return Q
+
+
+def _pays(problem: StackedProblem) -> bool:
+    """Whether a stack has so many rows and models that a basis of its columns is cheap."""
+    n, p = len(problem.design.order), problem.design.p
+    one_pass = n * problem.k * len(problem.fold) * (PRODUCT * p + MARGIN)
+    return GRAM * n * p**2 + BASIS * p**3 <= MOST_PASSES * one_pass
 
 
 def sampled_hessian(sample: Sample, V: NDArray, *, joint: bool) -> NDArray:
@@ -199,23 +219,18 @@ def _diagonal(sample: Sample, P: NDArray) -> NDArray:
 
 
 def _ratios(units: NDArray, common: NDArray) -> NDArray:
-    """Return the median scale of each column over that of each fold, (F + 1, p).
-
-    The last row is for what folds have in common: 0 for columns that they scale otherwise.
-    """
-    ratio = np.sqrt(np.where(units > 0, common / np.where(units > 0, units, 1.0), 1.0))
-    alike = (ratio > 1 / MOST_UNLIKE).all(axis=0) & (ratio < MOST_UNLIKE).all(axis=0)
-    return np.vstack([ratio, alike])
+    """Return the median scale of each column over that of each fold, (F, p)."""
+    return np.sqrt(np.where(units > 0, common / np.where(units > 0, units, 1.0), 1.0))
 
 
 def _shifts(design: FoldedDesign) -> NDArray:
-    """Return the centre of each fold from the median one, (F + 1, p); the last row is zeros.
+    """Return the centre of each fold from the median one, (F, p).
 
     Where it is far off, a fold does not centre by the mean, and the centre tells nothing.
     """
-    shift = np.zeros((design.F + 1, design.p))
+    shift = np.zeros((design.F, design.p))
     off = design.mean - np.median(design.mean, axis=0)
-    shift[:-1, : design.d] = np.where(np.abs(off) < FURTHEST_SHIFT, off, 0.0)
+    shift[:, : design.d] = np.where(np.abs(off) < FURTHEST_SHIFT, off, 0.0)
     return shift
 
 

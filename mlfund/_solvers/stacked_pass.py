@@ -131,31 +131,14 @@ class CompiledPass:
                 continue
             if segment.constant:
                 times = np.ones(len(place)) if segment.times is None else segment.times[place, 0]
-                tasks += self._tasks(segment, W[at_work], self._weights, (at_work,), times)
+                tasks += self._tasks(segment, W[at_work], self._weights, at_work, times)
                 continue
             for f in np.unique(place).tolist():
                 models = at_work[place == f]
                 weights = self._row_weights(segment, segment.times[f])
-                tasks += self._tasks(segment, W[models], weights, (models,), np.ones(len(models)))
+                tasks += self._tasks(segment, W[models], weights, models, np.ones(len(models)))
         for task, found in self._found(tasks):
-            G[task.where] += found * task.times[:, None, None]
-        return G
-
-    def shared_gradients(self, W: NDArray) -> NDArray:
-        """Return the gradients of models with weights W (m, k, p) in every fold, (m, F, k, p)."""
-        G, tasks = np.zeros((len(W), self.design.F, *W.shape[1:])), []
-        W = W.astype(self.dtype)
-        for segment in self.design.segments:
-            folds = segment.folds
-            if segment.constant:
-                times = np.ones(len(folds)) if segment.times is None else segment.times[:, 0]
-                tasks += self._tasks(segment, W, self._weights, (slice(None), folds), times)
-                continue
-            for f, times in zip(folds.tolist(), segment.times, strict=True):
-                weights = self._row_weights(segment, times)
-                tasks += self._tasks(segment, W, weights, (slice(None), [f]), np.ones(1))
-        for task, found in self._found(tasks):
-            G[task.where] += found[:, None] * task.times[:, None, None]
+            G[task.models] += found * task.times[:, None, None]
         return G
 
     def _found(self, tasks: list[_Task]):
@@ -173,7 +156,7 @@ class CompiledPass:
         weights[rows] = times if self._weights is None else times * self._weights[rows]
         return weights
 
-    def _tasks(self, segment: Segment, W: NDArray, weights, where, times):
+    def _tasks(self, segment: Segment, W: NDArray, weights, models: NDArray, times):
         """Yield the parts of a segment for models with weights W (m, k, p)."""
         start, stop = segment.rows.start, segment.rows.stop
         layout = Layout.of(*W.shape, self.dtype.itemsize)
@@ -182,7 +165,7 @@ class CompiledPass:
         count = int(np.clip(np.ceil(flop / PART_FLOP), 1, min(MOST_PARTS, stop - start)))
         edges = np.linspace(start, stop, count + 1).astype(int).tolist()
         for rows in itertools.pairwise(edges):
-            yield _Task(rows, layout, packed, weights, where, times)
+            yield _Task(rows, layout, packed, weights, models, times)
 
     def _run(self, task: _Task) -> NDArray:
         design, layout, real = self.design, task.layout, self.dtype
@@ -220,11 +203,11 @@ class CompiledPass:
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """Some rows for some models, whose weights are packed; where, how often it is added."""
+    """Some rows for some models, whose weights are packed; how often each takes them."""
 
     rows: tuple[int, int]
     layout: Layout
     W: NDArray
     weights: NDArray | None
-    where: tuple
+    models: NDArray
     times: NDArray

@@ -52,8 +52,6 @@ class StackedProblem:
         Margins a row: 1 for two classes.
     fold, strength : ndarray of int of shape (K F,)
         f and c of each model; the models of one c stand together.
-    seen_as : ndarray of int of shape (K F,)
-        The folds as which the models are preconditioned; -1 is what folds have in common.
     units : ndarray of shape (F, p)
     penalty : ndarray of shape (K F, p)
         On 1/2 v_j^2: l2 times units.
@@ -81,7 +79,6 @@ class StackedProblem:
         self.threads = threads if self.compiled else 1
         K, F = l2.shape
         self.strength, self.fold = np.repeat(np.arange(K), F), np.tile(np.arange(F), K)
-        self.seen_as = self.fold
         self.units = np.zeros((F, design.p))
         self.units[:, : design.d] = design.spread**2
         if of_intercept is not None:
@@ -103,7 +100,7 @@ class StackedProblem:
 
     def places(self, models: NDArray) -> Places:
         """Return strengths and folds of some models, as the metric wants them."""
-        return Places(self.strength[models], self.seen_as[models])
+        return Places(self.strength[models], self.fold[models])
 
     def gradients(self, V: NDArray, models: NDArray) -> NDArray:
         """Return the gradients of some models, (m, k, p); one pass over A.
@@ -119,19 +116,6 @@ class StackedProblem:
         G /= self.sums[fold, None, None]
         G = self.design.pull_back(G, fold)
         G += self.penalty[models, None] * V
-        return G
-
-    def shared_gradients(self, V: NDArray, strengths: NDArray) -> NDArray:
-        """Return the gradients of all folds at one V (m, k, p) for each of some strengths.
-
-        This costs a pass over A for m models, not for m F; the answer is (m, F, k, p). Not
-        for a design whose folds are `tied`.
-        """
-        m, F = len(V), len(self.sums)
-        G = self._pass.shared_gradients(V) / self.sums[:, None, None]
-        G = self.design.pull_back(G.reshape(m * F, *V.shape[1:]), np.tile(np.arange(F), m))
-        G = G.reshape(m, F, *V.shape[1:])
-        G += self.penalty.reshape(-1, F, 1, V.shape[2])[strengths] * V[:, None]
         return G
 
     def measure(self, G: NDArray, models: NDArray) -> tuple[NDArray, NDArray]:

@@ -36,19 +36,6 @@ class BlockedPass:
                 G[at_work] += self._segment_gradient(segment, W[at_work], times)
         return G
 
-    def shared_gradients(self, W: NDArray) -> NDArray:
-        """Return the gradients of models with weights W (m, k, p) in every fold, (m, F, k, p)."""
-        W, G = W.astype(self.dtype), np.zeros((len(W), self.design.F, *W.shape[1:]))
-        for segment in self.design.segments:
-            if segment.constant:
-                times = np.ones((len(segment.folds), 1)) if segment.times is None else segment.times
-                found = self._segment_gradient(segment, W, None)
-                G[:, segment.folds] += found[:, None] * times[:, :, None]
-                continue
-            for f, times in zip(segment.folds.tolist(), segment.times, strict=True):
-                G[:, f] += self._segment_gradient(segment, W, times[None])
-        return G
-
     def _segment_gradient(self, segment, W: NDArray, times) -> NDArray:
         m, k, p = W.shape
         W = W.reshape(m * k, p)

@@ -1,6 +1,7 @@
 """l1 and elastic-net penalties for a whole stack: proximal quasi-Newton, a Hessian a model.
 
-A sample of rows gives all models of a strength their start and their Hessian. Each iteration
+A sample of rows gives the models of a strength their Hessian, and each, from its own training
+rows in it, a start. Each iteration
 minimises the quadratic models of all fits by coordinate descent (`_proximal_models.c`) and
 takes one pass over the rows for the gradients where that leads; what the gradients tell of
 the curvature goes into each model's own Hessian (BFGS), so that fold and sample part.
@@ -144,9 +145,8 @@ def descend_l1(problem: StackedProblem, l1: NDArray, tol: float, max_iter: int, 
         Models that did not end in `MOST_STEPS` have the status MAX_ITER.
     """
     sample = Sample(problem, rng)
-    V = _pilot(problem, l1, sample, tol)
-    steps = _steps(problem, l1, sample, V)
-    stack, models = Stack(V[problem.strength]), np.arange(len(problem.fold))
+    stack, models = Stack(_pilot(problem, l1, sample, tol)), np.arange(len(problem.fold))
+    steps = _steps(problem, l1, sample, _mean_of_folds(stack.V, l1))
     terms = {"tol": tol, "most_calm": MOST_CALM}
     minimise_stack(problem, stack, steps, models, max_iter=min(max_iter, MOST_STEPS), **terms)
     unfinished = np.flatnonzero(stack.status == ROUNDING)
@@ -160,11 +160,15 @@ def descend_on(
     problem: StackedProblem, l1: NDArray, stack: Stack, tol: float, max_iter: int, rng
 ) -> None:
     """Go on, in place, from the weights of all models; the rest is as for `descend_l1`."""
-    of_strength = stack.V.reshape(len(l1), -1, *stack.V.shape[1:])
-    steps = _steps(problem, l1, Sample(problem, rng), of_strength.mean(axis=1))
+    steps = _steps(problem, l1, Sample(problem, rng), _mean_of_folds(stack.V, l1))
     most = min(max_iter, int(stack.n_iter.max()) + MOST_STEPS)
     models = np.arange(len(stack.V))
     minimise_stack(problem, stack, steps, models, tol=tol, max_iter=most, most_calm=MOST_CALM)
+
+
+def _mean_of_folds(V: NDArray, l1: NDArray) -> NDArray:
+    """Return the mean weights of each strength, (K, k, p), of those of all models."""
+    return V.reshape(*l1.shape, *V.shape[1:]).mean(axis=1)
 
 
 def _steps(problem: StackedProblem, l1: NDArray, sample: Sample, V: NDArray) -> ProximalSteps:
@@ -177,15 +181,14 @@ def _steps(problem: StackedProblem, l1: NDArray, sample: Sample, V: NDArray) -> 
 
 
 def _pilot(problem: StackedProblem, l1: NDArray, sample: Sample, tol: float) -> NDArray:
-    """Return a start for each strength, (K, k, p), from the sample."""
+    """Return a start for each model, (M, k, p), from its training rows in the sample."""
     pilot = sampled_problem(problem, sample)
-    K = len(l1)
-    stack = Stack(np.zeros((K, pilot.k, pilot.design.p)))
-    # At zero the data look alike to all strengths.
-    hessians = np.repeat(_hessian(sample, stack.V[0])[None], K, axis=0)
+    models, tol = np.arange(len(pilot.fold)), max(tol, PILOT_TOL)
+    stack = Stack(np.zeros((len(models), pilot.k, pilot.design.p)))
+    # At zero the data look alike to all models.
+    hessians = np.repeat(_hessian(sample, stack.V[0])[None], len(models), axis=0)
     _add_penalty(hessians, pilot)
-    steps = ProximalSteps(hessians, _l1_of(pilot, l1.mean(axis=1, keepdims=True)), pilot.threads)
-    models, tol = np.arange(K), max(tol, PILOT_TOL)
+    steps = ProximalSteps(hessians, _l1_of(pilot, l1), pilot.threads)
     minimise_stack(pilot, stack, steps, models, tol=tol, max_iter=PILOT_STEPS, most_calm=1)
     stack.V[~np.isfinite(stack.V).all(axis=(1, 2))] = 0.0
     return stack.V

@@ -48,6 +48,16 @@ class Segment:
         """Whether each fold takes all rows equally often."""
         return self.times is None or self.times.shape[1] == 1
 
+    def sampled(self, places: NDArray) -> Segment | None:
+        """Return what a sample of the rows, ascending places, has of them; None for nothing."""
+        first, last = np.searchsorted(places, (self.rows.start, self.rows.stop)).tolist()
+        if first == last:
+            return None
+        times = self.times
+        if not self.constant and times is not None:
+            times = times[:, places[first:last] - self.rows.start]
+        return Segment(slice(first, last), self.folds, times)
+
     def models(self, fold: NDArray) -> tuple[NDArray, NDArray]:
         """Return which models, given by their folds, train here: places in `folds`, numbers."""
         place = np.searchsorted(self.folds, fold)
@@ -216,17 +226,33 @@ class FoldedDesign:
                 self._blocks[dtype] = A
         return self._blocks[dtype]
 
-    def sampled(self, rows) -> FoldedDesign:
-        """Return a design of one fold on some rows of A, given as `mean_rows` does."""
-        other = copy.copy(self)
-        other.X, other.n, other.F = rows, len(rows), 1
-        other.order = np.arange(len(rows))
-        other.segments = [Segment(slice(0, len(rows)), np.zeros(1, dtype=int), None)]
-        other.mean = self.mean.mean(axis=0, keepdims=True)
-        other.spread = np.median(self.spread, axis=0, keepdims=True)
+    def sampled(self, places: NDArray, dtype) -> FoldedDesign:
+        """Return the same folds on some of the rows alone, numbered in their order.
+
+        Parameters
+        ----------
+        places : ndarray of int of shape (n_s,)
+            Of the rows in `order`, ascending.
+        dtype : numpy dtype
+            Of the rows that are kept.
+        """
+        rows, other = self.rows(self.order[places], dtype), copy.copy(self)
+        other.X, other.n, other.order = rows, len(rows), np.arange(len(rows))
+        other.segments = [part for one in self.segments if (part := one.sampled(places))]
         other.shift, other.inverse = np.zeros(self.p), np.ones(self.p)
-        other.tied, other._blocks = False, {rows.dtype: rows}
+        other._blocks = {rows.dtype: rows}
         return other
+
+    def weight_sums(self, weights: NDArray) -> NDArray:
+        """Return the sums of the rows' weights (n,) over each fold's training rows, (F,).
+
+        A fold without any has next to nothing, by which gradients can be divided.
+        """
+        sums = np.zeros(self.F)
+        for segment in self.segments:
+            times = np.ones((len(segment.folds), 1)) if segment.times is None else segment.times
+            sums[segment.folds] += (times * weights[self.order[segment.rows]]).sum(axis=1)
+        return np.maximum(sums, np.finfo(float).tiny)
 
     def mean_rows(self, index: NDArray, dtype):
         """Return rows of A for weights that a mean fold ties to the constant column."""

@@ -14,7 +14,6 @@ from mlfund._solvers.stacked_descent import (
 )
 from mlfund._solvers.stacked_metrics import JOINT_UNKNOWNS, Sample, SharedMetric
 from mlfund._solvers.stacked_problem import StackedProblem
-from mlfund._solvers.stacked_together import descend_together
 
 # The curvature may cost about as much as this many passes of the whole stack.
 CURVATURE_PASSES = 1
@@ -24,35 +23,26 @@ PILOT_STEPS = {"newton": (4, (0,)), "shared": (12, (0, 2, 6))}
 # Steps of the descent that take the curvature anew.
 REFRESH_AT = (6, 15, 30, 50, 80, 160)
 DIAGONAL_REFRESH_AT = (0, 4, 12, 30, 80)
-# Steps that the folds of a strength take together, at most: with a diagonal metric, a dense.
-FOLDS_TOGETHER = (30, 1)
 
 
 def descend(problem: StackedProblem, tol: float, max_iter: int, rng) -> Stack:
-    """Solve all models of a stack: pilot, folds together, each alone, the rest in float64."""
+    """Solve all models of a stack: a pilot on a sample, all rows, the rest in float64.
+
+    Each model starts from zero and sees its own training rows alone: hardly any penalty and
+    separable rows leave a model near its start, which must know nothing of rows held out.
+    """
     models = np.arange(len(problem.fold))
     sample = Sample(problem, rng)
     joint = problem.k * problem.design.p <= JOINT_UNKNOWNS
     metric = SharedMetric(problem, sample, affordable_hessians(problem, sample, joint=joint))
-    K = int(problem.strength[-1]) + 1
-    V = np.zeros((K, problem.k, problem.design.p))
+    stack = Stack(np.zeros((len(models), problem.k, problem.design.p)))
     refresh_at = DIAGONAL_REFRESH_AT
     if sample.dense:
-        V = _pilot(problem, sample, metric, tol)
+        stack.V = _pilot(problem, sample, metric, tol)
         refresh_at = REFRESH_AT
-    else:
-        metric.refresh(V, np.arange(K))
-    done, gradients = 0, None
-    if problem.design.tied:
-        lbfgs = StackedLBFGS(metric, V[problem.strength].size)
-    else:
-        most = min(FOLDS_TOGETHER[sample.dense], max_iter - 1)
-        V, done, (gradients, lbfgs) = descend_together(problem, V, metric, tol, most)
-    stack = Stack(V[problem.strength])
-    stack.n_iter[:] = done
     terms = {"tol": tol, "max_iter": max_iter}
-    steps = SmoothSteps(problem, metric, lbfgs, refresh_at)
-    minimise_stack(problem, stack, steps, models, gradients=gradients, **terms)
+    steps = SmoothSteps(problem, metric, StackedLBFGS(metric, stack.V.size), refresh_at)
+    minimise_stack(problem, stack, steps, models, **terms)
     unfinished = np.flatnonzero(stack.status == ROUNDING)
     if len(unfinished) and problem.dtype == np.float32:
         problem.design.release(np.float32)
@@ -65,34 +55,33 @@ def descend(problem: StackedProblem, tol: float, max_iter: int, rng) -> Stack:
 
 
 def _pilot(problem: StackedProblem, sample: Sample, metric: SharedMetric, tol: float) -> NDArray:
-    """Return a start for each strength, (K, k, p), from the sample; leave the metric there."""
+    """Return a start for each model, (M, k, p), from the sample; leave the metric there."""
     pilot = sampled_problem(problem, sample)
-    K = len(pilot.fold)
-    stack = Stack(np.zeros((K, pilot.k, pilot.design.p)))
-    pilot.seen_as = np.full(K, -1)
+    models = np.arange(len(pilot.fold))
+    stack = Stack(np.zeros((len(models), pilot.k, pilot.design.p)))
     steps, refresh_at = PILOT_STEPS["newton" if problem.k == 1 or metric.joint else "shared"]
-    strengths = np.arange(K)
     descent = SmoothSteps(pilot, metric, StackedLBFGS(metric, stack.V.size), refresh_at)
-    minimise_stack(pilot, stack, descent, strengths, tol=max(tol, 1e-5), max_iter=steps)
+    minimise_stack(pilot, stack, descent, models, tol=max(tol, 1e-5), max_iter=steps)
     stack.V[~np.isfinite(stack.V).all(axis=(1, 2))] = 0.0
-    metric.refresh(stack.V, strengths)
+    # Weights of columns that folds scale otherwise start from zero.
+    stack.V *= metric.alike
+    K, F = problem.l2.shape
+    metric.refresh(stack.V.reshape(K, F, *stack.V.shape[1:]).mean(axis=1), np.arange(K))
     return stack.V
 
 
 def sampled_problem(problem: StackedProblem, sample: Sample) -> StackedProblem:
-    """Return the problem of one fold on the rows of a sample, a model for each strength."""
-    design = problem.design.sampled(sample.rows)
-    weights = None if problem.weights is None else problem.weights[sample.index]
-    total = len(sample.index) if weights is None else weights.sum()
+    """Return the same models, of the same folds, on the rows of a sample."""
+    weights = np.ones(problem.design.n) if problem.weights is None else problem.weights
     return StackedProblem(
-        design,
+        design := problem.design.sampled(sample.places, problem.dtype),
         problem.code[sample.index],
         problem.n_classes,
-        weights,
-        problem.l2.mean(axis=1, keepdims=True),
-        np.array([max(total, np.finfo(float).tiny)]),
+        None if problem.weights is None else problem.weights[sample.index],
+        problem.l2,
+        design.weight_sums(weights[sample.index]),
         problem.of_intercept,
-        sample.rows.dtype,
+        problem.dtype,
         problem.threads,
     )
 

@@ -122,3 +122,41 @@ def test_a_fold_that_is_far_away(final, parameter):
         for one, other in zip(weights(mine), weights(theirs), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
         np.testing.assert_array_equal(mine[0].mean_, theirs[0].mean_)
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(300, 250, 2), (300, 200, 3), (200, 400, 2)])
+@pytest.mark.parametrize("front", [(), (StandardScaler(),)])
+def test_noise_is_not_learned_where_hardly_any_penalty_holds(n, d, k, front):
+    """Separable rows leave a model near its start: it must know nothing of rows held out."""
+    own = np.random.default_rng(0)
+    X, y = own.normal(size=(n, d)), own.integers(0, k, n)
+    model = make_pipeline(*front, LogisticRegression())
+    grid = {"logisticregression__C": [1e2, 1e4, 1e6]}
+    search = BatchedGridSearchCV(model, grid, scoring="accuracy", refit=False).fit(X, y)
+    assert search.cv_results_["batched"].all()
+    # Four standard errors over chance.
+    most = 1 / k + 4 * np.sqrt((1 - 1 / k) / k / n)
+    assert (search.cv_results_["mean_test_score"] < most).all()
+
+
+def test_noise_is_not_learned_under_an_l1_penalty_either():
+    own = np.random.default_rng(0)
+    X = own.normal(size=(300, 40))
+    y = (X[:, 0] > 0).astype(int)
+    X[:, 0] = 0.0
+    X[:, 1:] *= 0.01
+    X[:, 1] = y + 0.001 * own.normal(size=300)  # separable, and the rest is noise
+    flipped = y.copy()
+    train, test = np.arange(200), np.arange(200, 300)
+    flipped[test] = own.integers(0, 2, 100)
+    grid = {"C": [1e2, 1e6]}
+    model = LogisticRegression(l1_ratio=0.5, solver="saga")
+    scores = []
+    for labels in (y, flipped):
+        splits = [(train, test), (np.arange(100, 300), np.arange(100))]
+        search = BatchedGridSearchCV(model, grid, cv=splits, refit=False, scoring="neg_log_loss")
+        search.fit(X, np.where(np.arange(300) < 200, y, labels))
+        assert search.cv_results_["batched"].all()
+        scores.append(search.cv_results_["split0_test_score"])
+    # What does not know the flipped labels loses by them.
+    assert (scores[1] < scores[0] - 1).all()
