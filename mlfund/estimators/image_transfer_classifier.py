@@ -161,8 +161,8 @@ class ImageTransferClassifier(ImageTransfer, TransferClassifier):
     >>> from mlfund import ImageTransferClassifier
     >>> rng = np.random.default_rng(0)
     >>> stripes = np.zeros((20, 64, 64, 3), dtype=np.uint8)
-    >>> stripes[:10, ::8], stripes[10:, :, ::8] = 255, 255  # across, and down
-    >>> stripes += rng.integers(0, 40, stripes.shape, dtype=np.uint8) // 2
+    >>> stripes[:10, ::8], stripes[10:, :, ::8] = 200, 200  # across, and down
+    >>> stripes += rng.integers(0, 20, stripes.shape, dtype=np.uint8)
     >>> y = np.repeat(["across", "down"], 10)
     >>> model = ImageTransferClassifier(image_size=64, cache=False, random_state=0)
     >>> model.fit(stripes[::2], y[::2]).score(stripes[1::2], y[1::2])

@@ -1,6 +1,7 @@
 """Transfer learning on backbones of a few weights: what is trained, frozen, saved, refused."""
 
 import copy
+import importlib.util
 import itertools
 import pickle
 
@@ -432,3 +433,36 @@ def test_a_killed_training_goes_on(tmp_path):
         classifier(**options, callbacks=[Stop()]).fit(X, Y)
     assert list(tmp_path.glob("*/epoch-*.npz"))
     np.testing.assert_array_equal(classifier(**options).fit(X, Y).predict_proba(X), expected)
+
+
+def test_adapters_are_saved_alone_and_a_whole_text_model_needs_no_package(tmp_path):
+    pytest.importorskip("transformers")
+    texts, y = (
+        ["A delight.", "A wonderful film.", "A bore.", "A dreadful film."] * 2,
+        [1, 1, 0, 0] * 2,
+    )
+    options = {"cache": False, "random_state": 0, "max_iter": 2}
+    if _installed("peft"):
+        before = mlfund.backbones.get_backbone("all-MiniLM-L6-v2").load().state_dict()
+        lora = TextTransferClassifier(strategy="lora", lora_rank=2, **options).fit(texts, y)
+        assert all("lora_" in name or name.startswith("head") for name in lora.tuned_._trained)
+        after = {name.replace(".base_layer", ""): t for name, t in _state_of(lora).items()}
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        saved = pickle.dumps(lora)
+        assert len(saved) < 1_000_000
+        again = pickle.loads(saved)
+        np.testing.assert_array_equal(again.predict_proba(texts), lora.predict_proba(texts))
+    frozen = TextTransferClassifier(**options).fit(texts, y)
+    assert frozen.head_.n_features_in_ == 3 * 384
+    mlfund.save(frozen, tmp_path / "whole.skops", standalone=True)
+    whole = mlfund.load(tmp_path / "whole.skops")
+    assert whole.backbone_ != frozen.backbone_
+    np.testing.assert_array_equal(whole.predict_proba(texts), frozen.predict_proba(texts))
+
+
+def _state_of(model):
+    return model.module_.encoder.state_dict()
+
+
+def _installed(package):
+    return importlib.util.find_spec(package) is not None
