@@ -54,7 +54,7 @@ class Grid:
 
     def solve(self) -> None:
         """Fit all models; `fit.solver` becomes the algorithm when none were stacked."""
-        if not self.ratios.any() and span.pays(self.rows, self.Cs, self.terms):
+        if not self.ratios.any() and span.stand_alone(self.rows, self.terms):
             span.solve(self.rows, self.Cs, self.terms, self.fit, _solve_fold)
             return
         by_strength, names = np.argsort(self.Cs, kind="stable"), []
