@@ -23,6 +23,7 @@ from mlfund.estimators._neural_classifier import BaseNeuralClassifier
 from mlfund.estimators._neural_module import BuiltModule, ProbedScores, tensor_of
 from mlfund.estimators._neural_own_build import Recipe
 from mlfund.estimators._neural_regressor import BaseNeuralRegressor
+from mlfund.estimators._neural_rows import HostRows
 from mlfund.estimators._neural_training import Outcome, Progress
 from mlfund.estimators._transfer_net import TransferNet, build_net
 from mlfund.nets.views import VIEWS, AveragedViews
@@ -209,6 +210,11 @@ class Tuning(BuiltModule):
     def _runs_all_epochs(self) -> bool:
         # The schedule is laid out for them.
         return True
+
+    def _validation_rows(self, validation: tuple[Any, Any, Any], y: Any) -> HostRows | None:
+        # Tokens have as many columns as their longest text, here another one than in X.
+        self.__dict__.pop("n_features_in_", None)
+        return super()._validation_rows(validation, y)
 
     def _as_input(self, X: Any) -> tuple[Any, np.dtype[Any]]:
         # Bytes and tokens stay so until they are in a batch.
