@@ -65,7 +65,7 @@ _TRUSTED = {
     "mlfund.estimators._transfer_tuning.TuningClassifier": "ObjectNode",
     "mlfund.estimators._transfer_tuning.TuningRegressor": "ObjectNode",
     "mlfund.estimators._transfer_tuning.TuningPlan": "ObjectNode",
-    "mlfund.estimators._transfer_kinds.GrowingImages": "ObjectNode",
+    "mlfund.estimators._transfer_growing.GrowingImages": "ObjectNode",
     "mlfund.estimators._transfer_net.build_net": "FunctionNode",
     # Encoders: the recipe calls one of three classes with layers, numbers and names.
     "mlfund.estimators.autoencoder.Autoencoder": "ObjectNode",

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from mlfund._check import DataError
@@ -18,7 +15,6 @@ from mlfund.augmentation import (
     Augmentation,
     RandomFlip,
     RandomResizedCrop,
-    Rows,
     get_augmentation,
 )
 from mlfund.backbones import BackboneSource, HuggingFaceText
@@ -26,6 +22,7 @@ from mlfund.backbones._names import NAMED
 from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators import _transfer_strategy as strategies
 from mlfund.estimators._transfer_base import PASSED_ON, BaseTransfer, View
+from mlfund.estimators._transfer_growing import GrowingImages
 from mlfund.preprocessing._embedding import embed
 from mlfund.preprocessing.image_inputs import GivenImages, given_images
 from mlfund.preprocessing.text_inputs import text_rows
@@ -33,8 +30,6 @@ from mlfund.preprocessing.text_inputs import text_rows
 # Least part of an image that a training crop keeps; smaller ones show other things than the
 # whole does, and there are few epochs to get used to them.
 SMALLEST_CROP = 0.5
-# Sides of convolutional nets are multiples of it, and the first of growing images half as long.
-STEP, FIRST_SIDE = 32, 0.5
 # Share of the epochs that have smaller images, with `progressive_resizing`.
 GROWING = 0.7
 
@@ -124,34 +119,6 @@ class ImageTransfer(BaseTransfer):
         if not self.progressive_resizing:
             return listed
         return (GrowingImages(epochs=max(1, math.floor(GROWING * self.max_iter))), *listed)
-
-
-@dataclass(frozen=True)
-class GrowingImages(Augmentation):
-    """Makes images smaller in the first epochs, so that these take less time.
-
-    Parameters
-    ----------
-    epochs : int, default=1
-        Epochs with smaller images; sides grow by equal steps of `STEP` pixels.
-    """
-
-    name: ClassVar[str] = "growing_images"
-    of_images: ClassVar[bool] = True
-    epochs: int = 1
-
-    def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
-        """Return images of the sides of their epoch; see `Augmentation.apply`."""
-        if rows.epoch >= self.epochs:
-            return rows
-        sides = [self.side(side, rows.epoch) for side in rows.X.shape[2:]]
-        X = F.interpolate(rows.X, sides, mode="bilinear", antialias=True, align_corners=False)
-        return rows._replace(X=X)
-
-    def side(self, full: int, epoch: int) -> int:
-        """Return the side of images in an epoch whose full side is given."""
-        share = FIRST_SIDE + (1 - FIRST_SIDE) * epoch / self.epochs
-        return min(full, max(STEP, round(share * full / STEP) * STEP))
 
 
 class TextTransfer(BaseTransfer):
