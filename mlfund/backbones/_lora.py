@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -84,21 +86,37 @@ def with_lora(
     return encoder
 
 
-def merge_lora(encoder: TransformerEncoder) -> TransformerEncoder:
-    """Add the adapters to the weights beside them: from then on they cost nothing.
+def merged_lora(net: nn.Module) -> nn.Module:
+    """Return a net whose adapters are added to the weights beside them, where they cost nothing.
 
-    They stay in the encoder, as what a file has to hold; but they can no longer be trained. An
-    encoder without adapters, or with merged ones, is left as it is.
+    Parameters
+    ----------
+    net : Module
+        A net with adapters, as of `with_lora`; it is left as it is.
 
     Returns
     -------
-    encoder : TransformerEncoder
-        The same object.
+    merged : Module
+        For predictions. It has plain linear layers in place of those with adapters, and shares
+        all other weights with `net`.
     """
-    for layer in _adapted(encoder):
-        if not layer.merged:
-            layer.merge()
-    return encoder
+    shared: dict[int, Any] = {id(t): t for t in chain(net.parameters(), net.buffers())}
+    for module in net.modules():
+        if isinstance(module, TransformerEncoder):
+            shared[id(module.tokenizer)] = module.tokenizer
+    return copy.deepcopy(net, shared | {id(layer): _merged(layer) for layer in _adapted(net)})
+
+
+@torch.no_grad()
+def _merged(layer: Any) -> nn.Module:
+    """Return a layer with adapters as the linear layer that it amounts to."""
+    base = layer.get_base_layer()
+    weight = base.weight
+    for name in layer.active_adapters:
+        weight = weight + layer.get_delta_weight(name)
+    same = {id(base.weight): nn.Parameter(weight, requires_grad=False), id(base.bias): base.bias}
+    merged: nn.Module = copy.deepcopy(base, same)
+    return merged
 
 
 def _targets(encoder: TransformerEncoder) -> list[str]:
@@ -117,9 +135,9 @@ def _targets(encoder: TransformerEncoder) -> list[str]:
     return found
 
 
-def _adapted(encoder: TransformerEncoder) -> Iterator[Any]:
+def _adapted(net: nn.Module) -> Iterator[Any]:
     """Yield layers that have adapters."""
     lora: Any = require("peft.tuners.lora", EXTRA)
-    for module in encoder.body.modules():
+    for module in net.modules():
         if isinstance(module, lora.LoraLayer):
             yield module

@@ -68,12 +68,37 @@ def _embed_block(encoder: TextEncoder, texts: list[str], batch_size: int | None)
     tokens = encoder.tokenise(texts)
     device = next(encoder.parameters()).device
     most_tokens = CPU_TOKENS if device.type == "cpu" else ACCELERATOR_TOKENS
-    lengths = _lengths(tokens, encoder.pad_id)
     found = np.empty((len(texts), encoder.n_features), dtype=np.float32)
-    for rows in _batches(lengths, most_tokens, batch_size):
-        batch = torch.from_numpy(tokens[rows, : lengths[rows[0]]]).to(device)
-        found[rows] = encoder(batch).float().cpu().numpy()
+    for rows, part in token_batches(tokens, encoder.pad_id, most_tokens, batch_size):
+        found[rows] = encoder(torch.from_numpy(part).to(device)).float().cpu().numpy()
     return found
+
+
+def token_batches(
+    tokens: np.ndarray, pad_id: int, most_tokens: int, batch_size: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield which rows a batch has and their tokens, texts of about equal length together.
+
+    Parameters
+    ----------
+    tokens : ndarray of shape (n, length)
+        Filled up with `pad_id`.
+    pad_id : int
+    most_tokens : int
+        Tokens of a batch, filling included, unless it is a single row.
+    batch_size : int, optional
+        Most rows of a batch.
+
+    Yields
+    ------
+    rows : ndarray of shape (k,)
+        The batch with the longest texts comes first.
+    part : ndarray of shape (k, longest)
+        Tokens of these rows, as wide as the longest of them.
+    """
+    lengths = _lengths(tokens, pad_id)
+    for rows in _batches(lengths, most_tokens, batch_size):
+        yield rows, tokens[rows, : lengths[rows[0]]]
 
 
 def _lengths(tokens: np.ndarray, pad_id: int) -> np.ndarray:

@@ -168,8 +168,11 @@ def identity_of(estimator: Any, without: Sequence[str] = NOT_PART) -> dict[str, 
     ValueError
         If a parameter has no content that is the same in another process.
     """
+    # Estimators within others may hold what only the outer ones have as parameters.
+    listed = getattr(estimator, "_identifying_params", None)
+    given = estimator.get_params(deep=False) if listed is None else listed()
     parameters = {}
-    for name, value in estimator.get_params(deep=False).items():
+    for name, value in given.items():
         if name in without:
             continue
         try:

@@ -96,12 +96,22 @@ class TransferNet(nn.Module):
         return raw
 
 
+def load_encoder(source: BackboneSource, image_size: tuple[int, int] | None) -> Encoder:
+    """Return a fresh copy of a backbone, for images of a size if one is given."""
+    encoder = source.load()
+    if image_size is None:
+        return encoder
+    assert isinstance(encoder, ImageEncoder)
+    return encoder.with_size(*image_size)
+
+
 def build_net(
     source: BackboneSource,
     n_outputs: int,
     image_size: tuple[int, int] | None = None,
     lora_rank: int | None = None,
     seed: int = 0,
+    encoder: Encoder | None = None,
 ) -> TransferNet:
     """Return a net over a fresh copy of the backbone, all of it to be trained, on the CPU.
 
@@ -117,11 +127,11 @@ def build_net(
         Rank of the adapters that are trained in place of the weights of a text model.
     seed : int, default=0
         Of the adapters.
+    encoder : Encoder, optional
+        What `load_encoder` returned, where that was needed before; the net takes it over.
     """
-    encoder = source.load()
-    if image_size is not None:
-        assert isinstance(encoder, ImageEncoder)
-        encoder = encoder.with_size(*image_size)
+    if encoder is None:
+        encoder = load_encoder(source, image_size)
     if lora_rank is not None:
         from mlfund.backbones._lora import with_lora
         from mlfund.backbones._text_encoder import TransformerEncoder

@@ -6,7 +6,9 @@ estimators are private; what a user sets comes from the public ones as a `Tuning
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from mlfund._check import seed_from
+from mlfund._check import limited_threads, seed_from
 from mlfund._engine.groups import RateGroup
 from mlfund.augmentation import Augmentation
-from mlfund.backbones import BackboneSource, TextEncoder
+from mlfund.backbones import BackboneSource, Encoder, ImageEncoder, TextEncoder
+from mlfund.backbones._text_batches import token_batches
 from mlfund.estimators import _neural_own_probe as probe
 from mlfund.estimators._neural_classifier import BaseNeuralClassifier
 from mlfund.estimators._neural_module import BuiltModule, ProbedScores, tensor_of
@@ -25,11 +28,16 @@ from mlfund.estimators._neural_own_build import Recipe
 from mlfund.estimators._neural_regressor import BaseNeuralRegressor
 from mlfund.estimators._neural_rows import HostRows
 from mlfund.estimators._neural_training import Outcome, Progress
-from mlfund.estimators._transfer_net import TransferNet, build_net
+from mlfund.estimators._transfer_growing import GrowingImages
+from mlfund.estimators._transfer_net import TransferNet, build_net, load_encoder
 from mlfund.nets.views import VIEWS, AveragedViews
 
 # Rows of a step where `batch_size` is "auto": small, since there are few rows and few epochs.
 BATCH_SIZE = 32
+# Tokens of a text that shows how much memory a token takes at most, unless texts are shorter.
+PROBED_TOKENS = 1024
+# Fitted attributes that no file holds: what they are is made again from what it holds.
+_MADE_AGAIN = ("_net", "_loaded", "_merged_net")
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,10 @@ class Tuning(BuiltModule):
     """A `TransferNet` behind the training that all neural estimators share."""
 
     _input_dtypes: Any = (np.uint8, np.int32)
+    _loaded: Encoder
+    # The device of a net for predictions, and the net.
+    _merged_net: tuple[torch.device, nn.Module]
+    _tokens_at_once: int
 
     def __init__(self, plan: TuningPlan, settings: Mapping[str, Any]) -> None:
         self.plan = plan
@@ -130,6 +142,20 @@ class Tuning(BuiltModule):
     @module_.setter
     def module_(self, net: nn.Module) -> None:
         self.__dict__["_net"] = net
+        self.__dict__.pop("_merged_net", None)
+
+    def encoder(self) -> Encoder:
+        """Return the encoder that the next fit trains, which tells how rows are read."""
+        if "_loaded" not in self.__dict__:
+            self._loaded = load_encoder(self.plan.source, self.plan.image_size)
+        return self._loaded
+
+    def _identifying_params(self) -> dict[str, Any]:
+        """Return what tells a training from others, one by one; the backbone by its content."""
+        plan = {
+            field.name: getattr(self.plan, field.name) for field in dataclasses.fields(self.plan)
+        }
+        return {**self.settings, **plan, "source": self.plan.source.fingerprint}
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether a training has ended with weights."""
@@ -137,7 +163,7 @@ class Tuning(BuiltModule):
 
     def _forget(self) -> None:
         super()._forget()
-        for name in ("_net", "_net_weights", "_trained", "_pixels"):
+        for name in (*_MADE_AGAIN, "_net_weights", "_trained", "_pixels", "_tokens_at_once"):
             self.__dict__.pop(name, None)
 
     def _publish_training(self, outcome: Outcome, progress: Progress) -> None:
@@ -170,8 +196,14 @@ class Tuning(BuiltModule):
             kind=getattr(self, "_target_kind", "real"),
             integers=False,
         )
-        net = recipe.build()
+        # The encoder that has read the rows, if there is one, need not be loaded again.
+        build = functools.partial(build_net, encoder=self.__dict__.pop("_loaded", None))
+        net = dataclasses.replace(recipe, source=build).build()
         assert isinstance(net, TransferNet)
+        for change in plan.augmentations:
+            if isinstance(change, GrowingImages):
+                assert isinstance(net.encoder, ImageEncoder)
+                change.check(net.encoder)
         n_groups = len(net.encoder.groups())
         net.freeze_below(n_groups if plan.n_groups is None else min(plan.n_groups, n_groups))
         if plan.head is not None:
@@ -183,7 +215,22 @@ class Tuning(BuiltModule):
         self._trained = [name for name, p in net.named_parameters() if p.requires_grad]
         torch.manual_seed(seed)
         rows = tensor_of(X, slice(0, probe.PROBED_ROWS), device)
-        return ProbedScores(net, recipe, probe.first_pass(net, rows, str(plan.source)))
+        seen = probe.first_pass(net, rows, str(plan.source))
+        if isinstance(net.encoder, TextEncoder):
+            seen = self._seen_at_full_length(net, net.encoder, seen, device)
+        return ProbedScores(net, recipe, seen)
+
+    def _seen_at_full_length(
+        self, net: TransferNet, encoder: TextEncoder, seen: probe.FirstPass, device: torch.device
+    ) -> probe.FirstPass:
+        """Return what a first pass showed, with rows for which memory lasts however long."""
+        length = min(encoder.max_length, PROBED_TOKENS)
+        # Any token but the one that fills up.
+        text = torch.full((1, length), int(encoder.pad_id == 0), dtype=torch.int32, device=device)
+        rows = probe.first_pass(net, text, str(self.plan.source)).rows_at_once
+        self._tokens_at_once = rows * length
+        longest = max(1, self._tokens_at_once // encoder.max_length)
+        return dataclasses.replace(seen, rows_at_once=longest)
 
     def _rate_groups(self, module: Any) -> list[RateGroup]:
         net, plan = module.module, self.plan
@@ -226,27 +273,37 @@ class Tuning(BuiltModule):
     def _predictor(self) -> nn.Module:
         net: Any = self.module_
         if self.plan.lora_rank is not None:
-            from mlfund.backbones._lora import merge_lora
-
-            # Adapters cost two products a layer; they stay beside what they are added to.
-            merge_lora(net.encoder)
+            net = self._with_merged_adapters(net)
         return net if self.plan.views is None else AveragedViews(net, VIEWS[self.plan.views])
 
-    def _raw(self, X: Any) -> np.ndarray:
+    def _with_merged_adapters(self, net: nn.Module) -> nn.Module:
+        """Return a net for predictions, in which adapters do not cost two products a layer."""
+        from mlfund.backbones._lora import merged_lora
+
+        # A copy: `module_` stays as it was trained, and threads may meet here.
+        device = next(net.parameters()).device
+        kept_on, merged = self.__dict__.get("_merged_net", (None, net))
+        if kept_on != device:
+            merged = merged_lora(net)
+            self._merged_net = device, merged
+        return merged
+
+    def _in_blocks(self, net: Callable[[torch.Tensor], torch.Tensor], X: Any) -> np.ndarray:
         encoder = self.module_.encoder
         if not isinstance(encoder, TextEncoder):
-            return super()._raw(X)
-        # Texts of about one length together: a batch is as wide as its longest.
-        order = np.argsort((encoder.pad_id != X).sum(axis=1), kind="stable")
-        raw = super()._raw(X[order])
-        back = np.empty_like(raw)
-        back[order] = raw
-        return back
+            return super()._in_blocks(net, X)
+        device = next(self.module_.parameters()).device
+        batches = token_batches(X, encoder.pad_id, self._tokens_at_once, probe.MOST_ROWS)
+        with torch.no_grad(), limited_threads(self._pass_costs[0] * len(X)):
+            found = [(rows, net(torch.from_numpy(part).to(device)).cpu()) for rows, part in batches]
+        order = np.concatenate([rows for rows, _ in found])
+        raw: np.ndarray = torch.cat([part for _, part in found]).numpy()[np.argsort(order)]
+        return raw
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with the weights that were trained; the others are the backbone's."""
         state: dict[str, Any] = super().__getstate__()
-        net = state.pop("_net", None)
+        net, *_ = (state.pop(name, None) for name in _MADE_AGAIN)
         if net is not None:
             weights = net.state_dict()
             state["_net_weights"] = {

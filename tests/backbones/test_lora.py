@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mlfund.backbones import HuggingFaceText
-from mlfund.backbones._lora import merge_lora, with_lora
+from mlfund.backbones._lora import merged_lora, with_lora
 from mlfund.backbones._text_batches import embed_texts
 from tests.backbones.text_models import TEXTS, save_bert
 
@@ -56,14 +56,14 @@ def test_the_layer_is_its_formula(source):
     plain = source.load()
     encoder = trained(with_lora(source.load(), rank=3, alpha=1.5))
     weights = dict(encoder.body.named_parameters())
-    merged = dict(merge_lora(encoder).body.named_parameters())
+    merged = dict(merged_lora(encoder).body.named_parameters())
     for name, weight in plain.body.named_parameters():
         part = name.removesuffix(".weight")
         if f"{part}.lora_A.default.weight" not in weights:
             continue
         low, high = (weights[f"{part}.lora_{side}.default.weight"] for side in "AB")
         expected = weight + 0.5 * high @ low
-        torch.testing.assert_close(merged[f"{part}.base_layer.weight"], expected)
+        torch.testing.assert_close(merged[name], expected)
 
 
 def test_merging_changes_nothing_but_the_cost(source):
@@ -71,16 +71,21 @@ def test_merging_changes_nothing_but_the_cost(source):
     expected = embed_texts(encoder, TEXTS)
     plain = embed_texts(source.load(), TEXTS)
     assert np.abs(expected - plain).max() > 0.01
-    merge_lora(encoder)
-    np.testing.assert_allclose(embed_texts(encoder, TEXTS), expected, atol=1e-5)
-    merge_lora(encoder)
-    np.testing.assert_allclose(embed_texts(encoder, TEXTS), expected, atol=1e-5)
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    merged = merged_lora(encoder)
+    np.testing.assert_allclose(embed_texts(merged, TEXTS), expected, atol=1e-5)
+    assert {type(m) for m in merged.modules()} == {type(m) for m in source.load().modules()}
+    # The net that was trained is as it was, bit for bit, and its embeddings are shared.
+    np.testing.assert_array_equal(embed_texts(encoder, TEXTS), expected)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
+    words = "body.embeddings.word_embeddings.weight"
+    assert merged.get_parameter(words) is encoder.get_parameter(words)
 
 
 def test_adapters_are_all_that_a_file_needs(source):
     encoder = trained(with_lora(source.load(), rank=3, seed=1))
     kept = {n: t for n, t in encoder.state_dict().items() if "lora_" in n}
-    expected = embed_texts(merge_lora(encoder), TEXTS)
+    expected = embed_texts(merged_lora(encoder), TEXTS)
     again = with_lora(source.load(), rank=3, seed=2)
     again.load_state_dict({**again.state_dict(), **pickle.loads(pickle.dumps(kept))})
     np.testing.assert_allclose(embed_texts(again, TEXTS), expected, atol=1e-5)
