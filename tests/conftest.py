@@ -43,6 +43,12 @@ def shared_table():
     return read
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """Keep embeddings of tests, and of programs that they start, out of the user's cache."""
+    os.environ["MLFUND_CACHE"] = str(tmp_path_factory.mktemp("embeddings"))
+
+
 def pytest_configure():
     """Let Ctrl-C interrupt, also where the tests run in the background.
 

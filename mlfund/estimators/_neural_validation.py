@@ -34,19 +34,50 @@ def hold_out(
     """
     if estimator.validation_split is not None:
         train, valid = _last_split(estimator, rows)
-    elif estimator.validation_fraction == 0 or len(rows) < 3:
-        raise ValueError(TOO_SMALL)
     else:
-        train, valid = FoldPlan.holdout(
-            rows.target,
-            task=estimator._task(),
-            fraction=estimator.validation_fraction,
-            groups=rows.groups,
-            random_state=random_state,
-        )[0]
+        train, valid = drawn_share(
+            rows.target, estimator._task(), estimator.validation_fraction, random_state, rows.groups
+        )
     if len(valid) < 2:
         raise ValueError(TOO_SMALL)
     return rows.take(train), rows.take(valid)
+
+
+def drawn_share(
+    target: np.ndarray,
+    task: str,
+    fraction: float,
+    random_state: int | np.random.RandomState,
+    groups: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return places of the rows to train on and of at least two to validate on.
+
+    Parameters
+    ----------
+    target : ndarray of shape (n,) or (n, k)
+        Classes as codes, or real targets.
+    task : str
+        As `mlfund.folds` names it; every class keeps a row to train on.
+    fraction : float
+        Share of the rows to validate on.
+    random_state : int or RandomState instance
+        Draws them.
+    groups : ndarray of shape (n,), optional
+        Whole groups are drawn.
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows.
+    """
+    if fraction == 0 or len(target) < 3:
+        raise ValueError(TOO_SMALL)
+    train, valid = FoldPlan.holdout(
+        target, task=task, fraction=fraction, groups=groups, random_state=random_state
+    )[0]
+    if len(valid) < 2:
+        raise ValueError(TOO_SMALL)
+    return train, valid
 
 
 def _last_split(estimator: Any, rows: HostRows) -> tuple[np.ndarray, np.ndarray]:

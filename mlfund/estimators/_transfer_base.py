@@ -18,12 +18,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from mlfund._check import check_choice, resolve_device
+from mlfund._check import check_choice, resolve_device, seed_from
 from mlfund._version_stamp import VersionStamped
 from mlfund.augmentation import Augmentation
 from mlfund.backbones import BackboneSource, get_backbone, shared_encoder
 from mlfund.estimators import _transfer_heads as heads
 from mlfund.estimators import _transfer_strategy as strategies
+from mlfund.estimators._neural_validation import drawn_share
 from mlfund.estimators._transfer_heads import LinearHead
 from mlfund.estimators._transfer_net import TransferNet
 from mlfund.estimators._transfer_tuning import Tuning, TuningPlan
@@ -95,13 +96,20 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
 
     @abstractmethod
     def _fit_own_head(
-        self, name: str, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None
+        self,
+        name: str,
+        views: Sequence[np.ndarray],
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        seed: int,
     ) -> Any:
         """Return "linear" or "mlp", fitted on embeddings of one or more views of the rows."""
 
     @abstractmethod
-    def _tuning_target(self, y: np.ndarray) -> np.ndarray:
-        """Return y as the net is trained on it."""
+    def _tuning_target(
+        self, y: np.ndarray, train: slice | np.ndarray, weight: np.ndarray | None
+    ) -> np.ndarray:
+        """Return y as the net is trained on it; what that takes is learned of rows `train`."""
 
     @abstractmethod
     def _tuning_start(self, head: LinearHead) -> LinearHead:
@@ -117,6 +125,10 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
 
     def _views(self) -> str | None:
         """Return the views that `test_time_augmentation` asks for: "auto", "flip" or None."""
+        return None
+
+    def _net_views(self) -> str | None:
+        """Return the views that predictions of a net average over: "flip" or None."""
         return None
 
     def _size(self) -> tuple[int, int] | None:
@@ -199,58 +211,93 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
 
     def _train(self, given: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
         """Fit the head on embeddings, train the net, or do one after the other."""
-        start = None
-        probes = (strategies.AUTO, strategies.FROZEN, strategies.PROBE_FIRST)
-        if self.strategy in probes:
-            self._fit_head(given, y, weight)
-            start = heads.weights_of(self.head_) if self._has_linear_head() else None
-        self.strategy_, self.explanation_ = self._chosen(len(y), y)
+        seed = seed_from(self.random_state)
+        embedded: dict[View, np.ndarray] = {}
+        gain = None
+        if self.strategy in (strategies.AUTO, strategies.FROZEN):
+            gain = self._fit_head(given, y, weight, slice(None), seed, embedded)
+        n_rows = len(y) if weight is None else int(np.count_nonzero(weight))
+        self.strategy_, self.explanation_ = self._chosen(n_rows, gain)
         if self.verbose:
             sys.stdout.write(f"{self.strategy_}: {self.explanation_}\n")
         if self.strategy_ == strategies.FROZEN:
-            self.n_iter_ = int(np.max(getattr(self.head_, "n_iter_", 1)))
-        else:
-            self._tune(given, y, weight, start)
-            self.n_iter_ = self.tuned_.n_iter_
+            self.n_iter_ = heads.iterations_of(self.head_)
+            return
+        train, held_out = self._parts(y, weight, seed)
+        start = None
+        if self.strategy_ == strategies.PROBE_FIRST:
+            # Rows that say when to stop must be new to the head that the net begins with.
+            if held_out is not None or not hasattr(self, "head_"):
+                self._fit_head(given, y, weight, train, seed, embedded)
+            start = heads.weights_of(self.head_)
+            del self.head_  # what predicts is the net
+        embedded.clear()
+        self._tune(given, y, weight, train, held_out, start)
+        self.n_iter_ = self.tuned_.n_iter_
+
+    def _parts(
+        self, y: np.ndarray, weight: np.ndarray | None, seed: int
+    ) -> tuple[slice | np.ndarray, np.ndarray | None]:
+        """Return which rows a net is trained on, and which are held out, None for no rows."""
+        if not self.early_stopping:
+            return slice(None), None
+        rows = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
+        task = "regression" if self._is_real() else "multiclass"
+        train, held_out = drawn_share(y[rows], task, self.validation_fraction, seed)
+        return rows[train], rows[held_out]
 
     def _has_linear_head(self) -> bool:
         return isinstance(self.head, str) and self.head == "linear"
 
-    def _chosen(self, n_rows: int, y: np.ndarray) -> strategies.Choice:
+    def _chosen(self, n_rows: int, gain: float | None) -> strategies.Choice:
         if self.strategy != strategies.AUTO:
             return strategies.Choice(self.strategy, "This is the strategy that was asked for.")
         return strategies.choose(
             n_rows=n_rows,
             accelerated=resolve_device(self.device).type != "cpu",
             trainable=self._has_linear_head() and not self._is_precomputed(),
-            gain=heads.held_out_gain(self.head_, y) if self._has_linear_head() else None,
+            gain=gain,
         )
 
-    def _fit_head(self, given: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
-        """Fit the head on embeddings of the views that are wanted, or that do best."""
+    def _fit_head(
+        self,
+        given: Any,
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        rows: slice | np.ndarray,
+        seed: int,
+        embedded: dict[View, np.ndarray],
+    ) -> float | None:
+        """Fit the head on embeddings of `rows`, in the views that are wanted or that do best.
+
+        Returns its gain on held-out rows, None where it is not known. Views are compared on the
+        same folds; `embedded` keeps embeddings of all rows.
+        """
+        y, weight = y[rows], None if weight is None else weight[rows]
         wanted = None if self._is_precomputed() else self._views()
         candidates = [wanted]
         if wanted == "auto":
             candidates = [None]
             if self._has_linear_head():
                 candidates += ["flip", "flip_zoom"] if len(y) <= ZOOMED_ROWS else ["flip"]
-        seen: dict[View, np.ndarray] = {}
-        best = -np.inf
+        best: float | None = None
         for views in candidates:
             for view in VIEWS[views]:
-                if view not in seen:
-                    seen[view] = given if self._is_precomputed() else self._embed(given, view)
-            head = self._fitted_head([seen[view] for view in VIEWS[views]], y, weight)
-            gain = heads.held_out_gain(head, y) if self._has_linear_head() else None
-            if not np.isfinite(best) or (gain is not None and gain > best):
-                self.head_, self.views_ = head, views
-                best = 0.0 if gain is None else gain
+                if view not in embedded:
+                    embedded[view] = given if self._is_precomputed() else self._embed(given, view)
+            seen = [embedded[view][rows] for view in VIEWS[views]]
+            head = self._fitted_head(seen, y, weight, seed)
+            gain = heads.held_out_gain(head, y, weight) if self._has_linear_head() else None
+            better = best is not None and gain is not None and gain > best
+            if views == candidates[0] or better:
+                self.head_, self.views_, best = head, views, gain
+        return best
 
     def _fitted_head(
-        self, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None
+        self, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None, seed: int
     ) -> Any:
         if isinstance(self.head, str):
-            return self._fit_own_head(self.head, views, y, weight)
+            return self._fit_own_head(self.head, *heads.counted(views, y, weight), seed)
         return heads.fit_given(self.head, heads.mean_of(views), y, weight)
 
     def _tune(
@@ -258,15 +305,23 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         given: Any,
         y: np.ndarray,
         weight: np.ndarray | None,
+        train: slice | np.ndarray,
+        held_out: np.ndarray | None,
         start: LinearHead | None,
     ) -> None:
-        target = self._tuning_target(y)
+        """Train a net on rows `train`; `held_out` say when to stop."""
+        target = self._tuning_target(y, train, weight)
         if start is not None:
             start = self._tuning_start(start)
         self.tuned_ = self._tuning_class(self._plan(start), self._settings())
-        self.tuned_.fit(self._net_rows(given, self._encoder()), target, weight)
-        # What predicts is the net; the probe that it began with has served.
-        self.__dict__.pop("head_", None)
+        rows = self._net_rows(given, self._encoder())
+
+        def part(places: slice | np.ndarray) -> tuple[Any, Any, Any]:
+            return rows[places], target[places], None if weight is None else weight[places]
+
+        names = ("X_val", "y_val", "sample_weight_val")
+        told = {} if held_out is None else dict(zip(names, part(held_out), strict=True))
+        self.tuned_.fit(*part(train), **told)
 
     def _encoder(self) -> Any:
         """Return an encoder that says how the net takes its inputs."""
@@ -276,8 +331,6 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
 
     def _plan(self, start: LinearHead | None) -> TuningPlan:
         top = self.strategy_ == strategies.TOP
-        views = self._views()
-        views = getattr(self, "views_", "flip") if views == "auto" else views
         return TuningPlan(
             source=self.backbone_,
             n_groups=self.n_unfrozen_groups if top else None,
@@ -285,10 +338,9 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
             head_lr=self.head_lr,
             layer_decay=self.layer_decay,
             gradual=self.strategy_ == strategies.GRADUAL,
-            head=start if self.strategy_ == strategies.PROBE_FIRST else None,
+            head=start,
             augmentations=self._augmentations(),
-            # What the probe found out holds for the net that begins with it; a net does not zoom.
-            views=views and "flip",
+            views=self._net_views(),
             image_size=self._size(),
             lora_rank=self._lora_rank() if self.strategy_ == strategies.LORA else None,
         )

@@ -16,7 +16,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import has_fit_parameter
 
-from mlfund._check import seed_from
 from mlfund.estimators.linear import LogisticRegression
 from mlfund.estimators.linear_cv import LogisticRegressionCV
 from mlfund.estimators.mlp_classifier import MLPClassifier
@@ -34,8 +33,22 @@ FOLDS = 5
 HIDDEN = (256,)
 
 
+def counted(
+    views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None
+) -> tuple[Sequence[np.ndarray], np.ndarray, np.ndarray | None]:
+    """Return the rows that have weight, and weights of mean 1.
+
+    A row without weight is as if it were not there. Penalties compare with the sum over rows, so
+    that only the ratios of weights may matter.
+    """
+    if weight is None:
+        return views, y, None
+    some = weight > 0
+    return [E[some] for E in views], y[some], weight[some] / weight[some].mean()
+
+
 def fit_linear_classifier(
-    views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None, random_state: Any
+    views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None, seed: int
 ) -> Any:
     """Return a logistic regression whose C was chosen by the log-loss of held-out rows.
 
@@ -50,17 +63,15 @@ def fit_linear_classifier(
     y : ndarray of shape (n,)
         Their labels.
     weight : ndarray of shape (n,) or None
-        Their weights; a row without weight is as if it were not there.
-    random_state : int, RandomState instance or None
+        Their weights, as `counted` returns them.
+    seed : int
         Deals the rows out to folds.
     """
-    if weight is not None:
-        views, y, weight = [E[weight > 0] for E in views], y[weight > 0], weight[weight > 0]
     stacked = [*views, mean_of(views)] if len(views) > 1 else list(views)
     copies, E = len(stacked), np.concatenate(stacked)
     named = {} if weight is None else {"sample_weight": np.tile(weight, copies)}
     strengths = STRENGTHS / (copies * _total_variance(E))
-    smallest, seed = int(np.unique(y, return_counts=True)[1].min()), seed_from(random_state)
+    smallest = int(np.unique(y, return_counts=True)[1].min())
     folds = StratifiedKFold(max(2, min(FOLDS, smallest)), shuffle=True, random_state=seed)
     head: Any
     if smallest < 2:
@@ -78,10 +89,7 @@ def fit_linear_classifier(
             use_legacy_attributes=False,
             max_iter=1000,
         )
-    if len(E) < E.shape[1]:
-        _fit_in_span(head, E, np.tile(y, copies), named)
-    else:
-        head.fit(E, np.tile(y, copies), **named)
+    head.fit(E, np.tile(y, copies), **named)
     if isinstance(head, LogisticRegressionCV):
         # What served the search is many times the size of the model.
         del head.coefs_paths_
@@ -106,42 +114,29 @@ def _total_variance(E: np.ndarray) -> float:
     return float(E.var(axis=0, dtype=np.float64).sum()) or 1.0
 
 
-def perceptron_classifier(random_state: Any) -> Pipeline:
+def perceptron_classifier(seed: int) -> Pipeline:
     """Return a perceptron of one hidden layer on standardised embeddings."""
-    model = MLPClassifier(HIDDEN, alpha=1e-2, max_iter=200, random_state=seed_from(random_state))
+    model = MLPClassifier(HIDDEN, alpha=1e-2, max_iter=200, random_state=seed)
     return Pipeline([("scale", StandardScaler()), ("model", model)])
 
 
-def perceptron_regressor(random_state: Any) -> Pipeline:
+def perceptron_regressor(seed: int) -> Pipeline:
     """Return the same for real targets, which it standardises too."""
-    net = MLPRegressor(HIDDEN, alpha=1e-2, max_iter=200, random_state=seed_from(random_state))
+    net = MLPRegressor(hidden_layer_sizes=HIDDEN, alpha=1e-2, max_iter=200, random_state=seed)
     model = TransformedTargetRegressor(net, transformer=StandardScaler())
     return Pipeline([("scale", StandardScaler()), ("model", model)])
 
 
 def fit_own(head: Any, E: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> Any:
-    """Fit a ridge or a perceptron; a row without weight is as if it were not there."""
+    """Fit a ridge or a perceptron to rows and weights as `counted` returns them."""
     named: dict[str, np.ndarray] = {}
     if weight is not None:
-        E, y, weight = E[weight > 0], y[weight > 0], weight[weight > 0]
         name = "model__sample_weight" if isinstance(head, Pipeline) else "sample_weight"
         named = {name: weight}
     with warnings.catch_warnings():
         # The epochs of the perceptron are its recipe: it stops earlier where it has converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return head.fit(E, y, **named)
-
-
-def _fit_in_span(head: Any, E: np.ndarray, y: np.ndarray, named: dict[str, Any]) -> None:
-    """Fit a linear model with an L2 penalty on fewer rows than features.
-
-    Its weights are a combination of the rows, so that n coordinates in their span, which a
-    rotation finds, give the same model as d features, in every fold too, for a part of the work.
-    """
-    basis = np.linalg.qr(E.T)[0]
-    head.fit(E @ basis, y, **named)
-    head.coef_ = head.coef_ @ basis.T
-    head.n_features_in_ = E.shape[1]
 
 
 def fit_given(given: Any, E: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> Any:
@@ -168,17 +163,31 @@ def weights_of(head: Any) -> LinearHead:
     return np.atleast_2d(head.coef_), np.atleast_1d(head.intercept_)
 
 
-def held_out_gain(head: Any, y: np.ndarray) -> float | None:
+def iterations_of(head: Any) -> int:
+    """Return the iterations of a fitted head, in a pipeline of its last step; 1 for none."""
+    if isinstance(head, Pipeline):
+        return iterations_of(head[-1])
+    if isinstance(head, TransformedTargetRegressor):
+        return iterations_of(head.regressor_)
+    n_iter = getattr(head, "n_iter_", None)
+    # Solvers of scikit-learn that do not iterate leave None.
+    return 1 if n_iter is None else int(np.max(n_iter))
+
+
+def held_out_gain(head: Any, y: np.ndarray, weight: np.ndarray | None) -> float | None:
     """Return how much of the uncertainty about y a linear head takes away on held-out rows.
 
-    One minus its log-loss over the entropy of the classes; for real targets R². None where
-    nothing was held out. An embedding whose gain is near 1 leaves little to fine-tuning.
+    One minus its log-loss over the entropy of the classes; for real targets R², all of them with
+    the weights of the rows that the head was fitted to. None where nothing was held out. An
+    embedding whose gain is near 1 leaves little to fine-tuning.
     """
+    _, y, weight = counted([], y, weight)
     if isinstance(head, RidgeCV):
-        spread = float(np.var(y, axis=0).mean())
+        mean = np.average(y, axis=0, weights=weight)
+        spread = float(np.average((y - mean) ** 2, axis=0, weights=weight).mean())
         return 1.0 + float(np.mean(head.best_score_)) / spread if spread else None
     if not isinstance(head, LogisticRegressionCV):
         return None
-    share = np.unique(y, return_counts=True)[1] / len(y)
+    share = np.bincount(np.unique(y, return_inverse=True)[1], weight) / len(y)
     entropy = float(-(share * np.log(share)).sum())
     return 1.0 + float(head.scores_.mean(axis=0).max()) / entropy

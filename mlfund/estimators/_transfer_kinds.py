@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from mlfund._check import DataError
 from mlfund.augmentation import (
+    AlternatingFlip,
     Augmentation,
     RandomFlip,
     RandomResizedCrop,
@@ -59,6 +60,7 @@ class ImageTransfer(BaseTransfer):
     _strategies: ClassVar[tuple[str, ...]] = strategies.IMAGE_STRATEGIES
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CONSTRAINTS,
+        "channels": [StrOptions({"last", "first"})],
         "image_size": [Interval(Integral, 1, None, closed="left"), list, tuple, None],
         "augmentation": [str, Augmentation, list, tuple, None],
         "progressive_resizing": ["boolean"],
@@ -72,7 +74,7 @@ class ImageTransfer(BaseTransfer):
                 "width, channels): reshape flattened ones, and set backbone='precomputed' if rows "
                 "are embeddings."
             )
-        return given_images(X)
+        return given_images(X, channels=self.channels)
 
     def _embed(self, given: Any, view: View) -> np.ndarray:
         mirrored, zoom = view
@@ -107,10 +109,26 @@ class ImageTransfer(BaseTransfer):
         views: str | None = self.test_time_augmentation
         return views
 
+    def _net_views(self) -> str | None:
+        views: str | None = self.test_time_augmentation
+        if views == "auto":
+            # What the probe found out holds for the net that begins with it. Without one, a net
+            # that was never shown mirror images is not asked about them.
+            mirrored = any(_mirrors(one) for one in self._augmentations())
+            views = self.views_ if hasattr(self, "views_") else "flip" if mirrored else None
+        return None if views is None else "flip"
+
+    def _mirror_tells(self) -> bool:
+        """Whether a probe did better without mirror images: left and right may tell classes."""
+        compared = self.test_time_augmentation == "auto" and hasattr(self, "views_")
+        return compared and self.views_ is None
+
     def _augmentations(self) -> tuple[Augmentation, ...]:
         given = self.augmentation
         if isinstance(given, str) and given == "auto":
-            given = [RandomResizedCrop(SMALLEST_CROP), RandomFlip()]
+            given = [RandomResizedCrop(SMALLEST_CROP)]
+            if not self._mirror_tells():
+                given.append(RandomFlip())
         elif given is None:
             given = []
         elif isinstance(given, str | Augmentation):
@@ -119,6 +137,13 @@ class ImageTransfer(BaseTransfer):
         if not self.progressive_resizing:
             return listed
         return (GrowingImages(epochs=max(1, math.floor(GROWING * self.max_iter))), *listed)
+
+
+def _mirrors(augmentation: Augmentation) -> bool:
+    """Whether an augmentation swaps left and right."""
+    if isinstance(augmentation, RandomFlip):
+        return augmentation.axis != "vertical" and augmentation.probability > 0
+    return isinstance(augmentation, AlternatingFlip)
 
 
 class TextTransfer(BaseTransfer):

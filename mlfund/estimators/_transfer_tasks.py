@@ -99,28 +99,36 @@ class TransferClassifier(ClassifierMixin, BaseTransfer):
         return y
 
     def _row_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
-        if sample_weight is not None:
-            left = np.unique(y[sample_weight > 0])
-            if len(left) < 2:
+        weight = sample_weight
+        if self.class_weight is not None:
+            of_class = compute_sample_weight(self.class_weight, y)
+            weight = of_class if sample_weight is None else of_class * sample_weight
+        if weight is not None:
+            total = np.bincount(np.searchsorted(self.classes_, y), weight)
+            lost = self.classes_[total == 0].tolist()
+            if lost:
                 raise DataError(
-                    f"Rows of {len(left)} class{'es' if len(left) != 1 else ''} are left without "
-                    "those of weight 0, and a classifier needs at least two classes."
+                    f"All rows of the class {lost[0]!r} have weight 0, and nothing can be learned "
+                    "of it: leave its rows out, or give some of them a weight by sample_weight "
+                    "and class_weight."
                 )
-        if self.class_weight is None:
-            return sample_weight
-        of_class = compute_sample_weight(self.class_weight, y)
-        weight: np.ndarray = of_class if sample_weight is None else of_class * sample_weight
         return weight
 
     def _fit_own_head(
-        self, name: str, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None
+        self,
+        name: str,
+        views: Sequence[np.ndarray],
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        seed: int,
     ) -> Any:
         if name == "linear":
-            return heads.fit_linear_classifier(views, y, weight, self.random_state)
-        head = heads.perceptron_classifier(self.random_state)
-        return heads.fit_own(head, heads.mean_of(views), y, weight)
+            return heads.fit_linear_classifier(views, y, weight, seed)
+        return heads.fit_own(heads.perceptron_classifier(seed), heads.mean_of(views), y, weight)
 
-    def _tuning_target(self, y: np.ndarray) -> np.ndarray:
+    def _tuning_target(
+        self, y: np.ndarray, train: slice | np.ndarray, weight: np.ndarray | None
+    ) -> np.ndarray:
         return y
 
     def _tuning_start(self, head: LinearHead) -> LinearHead:
@@ -188,20 +196,29 @@ class TransferRegressor(RegressorMixin, BaseTransfer):
         return sample_weight
 
     def _fit_own_head(
-        self, name: str, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None
+        self,
+        name: str,
+        views: Sequence[np.ndarray],
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        seed: int,
     ) -> Any:
         E = heads.mean_of(views)
-        if name == "linear":
-            return heads.fit_own(heads.linear_regressor(E), E, y, weight)
-        return heads.fit_own(heads.perceptron_regressor(self.random_state), E, y, weight)
+        linear = name == "linear"
+        head = heads.linear_regressor(E) if linear else heads.perceptron_regressor(seed)
+        return heads.fit_own(head, E, y, weight)
 
     def _more_settings(self) -> dict[str, Any]:
         return {"loss": "squared_error"}
 
-    def _tuning_target(self, y: np.ndarray) -> np.ndarray:
+    def _tuning_target(
+        self, y: np.ndarray, train: slice | np.ndarray, weight: np.ndarray | None
+    ) -> np.ndarray:
         # A net that begins with scores of 0 takes long to reach targets far from there.
-        self._target_mean = y.mean(axis=0)
-        spread = y.std(axis=0)
+        known, weights = y[train], None if weight is None else weight[train]
+        self._target_mean = np.average(known, axis=0, weights=weights)
+        squares = (known - self._target_mean) ** 2
+        spread = np.sqrt(np.average(squares, axis=0, weights=weights))
         self._target_scale = np.where(spread > 0, spread, 1.0)
         return (y - self._target_mean) / self._target_scale
 

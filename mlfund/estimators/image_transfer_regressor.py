@@ -18,7 +18,8 @@ class ImageTransferRegressor(ImageTransfer, TransferRegressor):
 
     X is an array of images (n, height, width) or (n, height, width, channels), uint8 or 0 to 1,
     a list of arrays of several sizes, or a list, Series or one-column DataFrame of paths, encoded
-    files or Pillow's images. They are resized to what the backbone takes.
+    files or Pillow's images; torch's (n, channels, height, width) with ``channels="first"``. They
+    are resized to what the backbone takes.
 
     Parameters
     ----------
@@ -60,19 +61,23 @@ class ImageTransferRegressor(ImageTransfer, TransferRegressor):
         Largest norm of the gradient of all weights together.
     image_size : int, (int, int) or None, default=None
         Side, or height and width, that images are resized to; None is the backbone's own.
+    channels : {"last", "first"}, default="last"
+        Which end of an image's shape counts the channels, of arrays.
     augmentation : "auto", str, Augmentation, list of them or None, default="auto"
         What is done to images in fine-tuning: names in `mlfund.augmentation.AUGMENTATIONS` or
-        instances. "auto" is a random crop of at least half the area and a random mirroring.
+        instances. "auto" is a random crop of at least half the area and a random mirroring; no
+        mirroring where a linear head did best without mirror images on rows held out.
     progressive_resizing : bool, default=False
         Whether the first 70 % of the epochs have smaller images, from half the sides on.
     test_time_augmentation : {"auto", "flip", "flip_zoom"} or None, default="auto"
         Views that predictions average over: an image and its mirror image, and the middle of
         both as well. "feature_extraction" uses them in `fit` too. "auto" takes those that do
         best on rows held out, zoomed ones up to 1000 rows, where the head is linear; none for
-        other heads; "flip" for nets that begin without a linear head. Nets do not zoom.
+        other heads; for nets that begin without a linear head, "flip" where `augmentation`
+        mirrors. Nets do not zoom.
     early_stopping : bool, default=False
         Whether fine-tuning holds out rows, stops when their score stops improving, and keeps
-        the best weights.
+        the best weights. The head that it begins with does not see these rows either.
     validation_fraction : float, default=0.1
         Share of the rows held out, stratified by class.
     n_iter_no_change : int or inf, default=5
@@ -177,6 +182,7 @@ class ImageTransferRegressor(ImageTransfer, TransferRegressor):
         weight_decay: float | None = 0.01,
         clip_norm: float | None = 1.0,
         image_size: int | Sequence[int] | None = None,
+        channels: str = "last",
         augmentation: Any = "auto",
         progressive_resizing: bool = False,
         test_time_augmentation: str | None = "auto",
@@ -208,6 +214,7 @@ class ImageTransferRegressor(ImageTransfer, TransferRegressor):
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
         self.image_size = image_size
+        self.channels = channels
         self.augmentation = augmentation
         self.progressive_resizing = progressive_resizing
         self.test_time_augmentation = test_time_augmentation

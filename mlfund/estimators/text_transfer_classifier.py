@@ -63,7 +63,7 @@ class TextTransferClassifier(TextTransfer, TransferClassifier):
         Rank of the adapters of "lora".
     early_stopping : bool, default=False
         Whether fine-tuning holds out rows, stops when their score stops improving, and keeps
-        the best weights.
+        the best weights. The head that it begins with does not see these rows either.
     validation_fraction : float, default=0.1
         Share of the rows held out, stratified by class.
     n_iter_no_change : int or inf, default=5

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeCV
+from sklearn.linear_model import (
+    LogisticRegression,
+    LogisticRegressionCV,
+    Ridge,
+    RidgeClassifier,
+    RidgeCV,
+)
+from sklearn.metrics import r2_score
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -137,3 +145,79 @@ def test_bad_heads_and_strategies_are_named():
         TextTransferClassifier(strategy="full", head="mlp").fit(["a", "b"], [0, 1])
     with pytest.raises(ValueError, match="one class"):
         classifier().fit(X, np.zeros(150))
+
+
+def test_heads_without_iterations_count_one_and_perceptrons_their_epochs():
+    assert ImageTransferRegressor("precomputed", head=Ridge()).fit(X[:, :3], X[:, 3]).n_iter_ == 1
+    assert classifier(head=RidgeClassifier()).fit(X, Y).n_iter_ == 1
+    some = slice(None, None, 5)
+    model = classifier(head="mlp").fit(X[some], Y[some])
+    assert model.n_iter_ == model.head_[-1].n_iter_ > 1
+    net = ImageTransferRegressor("precomputed", head="mlp").fit(X[some, :3], X[some, 3])
+    assert net.n_iter_ == net.head_[-1].regressor_.n_iter_ > 1
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_a_class_of_no_weight_is_refused_by_name(head):
+    weight = (Y != "setosa").astype(float)
+    with pytest.raises(ValueError, match="class 'setosa' have weight 0"):
+        classifier(head=head).fit(X, Y, sample_weight=weight)
+    with pytest.raises(ValueError, match="class 'setosa' have weight 0"):
+        classifier(head=head, class_weight={"setosa": 0.0}).fit(X, Y)
+    balance = {"virginica": 0.0, "setosa": 2.0}
+    with pytest.raises(ValueError, match="class 'virginica' have weight 0"):
+        classifier(head=head, class_weight=balance).fit(X, Y, sample_weight=np.ones(150))
+
+
+@pytest.mark.parametrize("size", [0.01, 100.0])
+def test_only_the_ratios_of_weights_matter(size):
+    target, weight = X[:, 3], np.random.RandomState(0).uniform(0.5, 2, 150)
+    ridge = ImageTransferRegressor("precomputed").fit(X[:, :3], target, weight)
+    scaled = ImageTransferRegressor("precomputed").fit(X[:, :3], target, size * weight)
+    np.testing.assert_allclose(scaled.predict(X[:, :3]), ridge.predict(X[:, :3]))
+    same = classifier().fit(X, Y, weight).predict_proba(X)
+    np.testing.assert_allclose(classifier().fit(X, Y, size * weight).predict_proba(X), same)
+
+
+def test_rows_of_weight_zero_set_no_strengths_of_the_ridge():
+    far, weight = X.copy(), np.ones(150)
+    far[::3] *= 1000
+    weight[::3] = 0
+    known = weight > 0
+    some = ImageTransferRegressor("precomputed").fit(X[known, :3], X[known, 3])
+    all_rows = ImageTransferRegressor("precomputed").fit(far[:, :3], X[:, 3], weight)
+    np.testing.assert_allclose(all_rows.head_.alphas, some.head_.alphas)
+    np.testing.assert_allclose(all_rows.predict(X[:, :3]), some.predict(X[:, :3]))
+
+
+def gain(E, y, weight=None):
+    """Return the gain of a linear head on held-out rows, and the head."""
+    views, known, weights = _transfer_heads.counted([E], y, weight)
+    if y.dtype.kind == "f":
+        head = _transfer_heads.linear_regressor(views[0])
+        head = _transfer_heads.fit_own(head, views[0], known, weights)
+    else:
+        head = _transfer_heads.fit_linear_classifier(views, known, weights, 0)
+    return _transfer_heads.held_out_gain(head, y, weight), head
+
+
+def test_the_gain_of_a_ridge_is_its_weighted_r2_on_rows_left_out():
+    target, weight = X[:, 3], np.random.RandomState(0).uniform(0, 0.1, 150)
+    found, head = gain(X[:, :3], target, weight)
+    model = Ridge(alpha=head.alpha_ * weight.mean())
+    left_out = cross_val_predict(
+        model, X[:, :3], target, cv=LeaveOneOut(), params={"sample_weight": weight}
+    )
+    assert found == pytest.approx(r2_score(target, left_out, sample_weight=weight), abs=1e-6)
+
+
+def test_the_gain_of_a_classifier_compares_with_the_classes_as_they_are_weighed():
+    rows = np.r_[50:100, 100:105]
+    E, y = X[rows], Y[rows]
+    by_class = np.where(y == "virginica", 10.0, 1.0)
+    balanced, head = gain(E, y, by_class)
+    assert balanced == pytest.approx(1 + head.scores_.mean(axis=0).max() / np.log(2))
+    assert balanced > 0.3
+    weight = np.ones(150)
+    weight[::3] = 0
+    assert gain(X, Y, weight)[0] == pytest.approx(gain(X[weight > 0], Y[weight > 0])[0])
