@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from torch.nn import functional as F
 from mlfund._check import require
 from mlfund._files import fingerprint
 from mlfund.backbones._encoder import ImageEncoder
+from mlfund.backbones._sentence_modules import read_json
 from mlfund.backbones._source import BackboneSource, file_fingerprint
-from mlfund.backbones._transformers import EXTRA, explained, load_tokenizer, quiet
+from mlfund.backbones._transformers import EXTRA, HERE, explained, load_tokenizer, quiet
 from mlfund.nets.convnet import ReadPixels
 
 # Of the way that pixels and prompts are read; embeddings stored under another are void.
@@ -128,7 +128,7 @@ def _load(folder: Path) -> Any:
     transformers = require("transformers", EXTRA)
     with quiet(transformers), explained(folder, "model"):
         model, report = transformers.AutoModel.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            folder, dtype=torch.float32, output_loading_info=True, **HERE
         )
     if not all(hasattr(model, name) for name in ("vision_model", "text_model", "logit_scale")):
         raise ValueError(
@@ -146,7 +146,7 @@ def _load(folder: Path) -> Any:
 
 def _tokens(folder: Path, prompts: Sequence[str]) -> dict[str, Tensor]:
     """Return what the text half of the model takes."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     most = config["text_config"].get("max_position_embeddings")
     tokenizer = load_tokenizer(folder)
     most = min(most or tokenizer.model_max_length, tokenizer.model_max_length)
@@ -184,7 +184,7 @@ def _processor(folder: Path) -> dict[str, Any]:
     for name in PROCESSORS:
         file = folder / name
         if file.is_file():
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             settings: dict[str, Any] = content.get("image_processor", content)
             if "image_mean" in settings:
                 return settings
@@ -201,9 +201,9 @@ def _length(tower: ImageTower, size: tuple[int, int, int]) -> int:
 
 
 def is_image_text_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder holds a model of images and texts."""
+    """Whether a folder holds a model of images and texts; ValueError if its config is damaged."""
     config = Path(path) / "config.json"
     if not config.is_file():
         return False
-    content = json.loads(config.read_text(encoding="utf-8"))
-    return "vision_config" in content and "text_config" in content
+    content = read_json(config)
+    return isinstance(content, dict) and {"vision_config", "text_config"} <= content.keys()

@@ -15,6 +15,8 @@ from torch import nn
 from mlfund._check import require
 
 EXTRA = "text"
+# Of every call that loads: left open, transformers would ask at the prompt whether to run code.
+HERE = {"local_files_only": True, "trust_remote_code": False}
 
 
 def load_model(folder: Path, *, pooler: bool) -> nn.Module:
@@ -34,16 +36,12 @@ def load_model(folder: Path, *, pooler: bool) -> nn.Module:
     """
     transformers = require("transformers", EXTRA)
     with quiet(transformers), explained(folder, "model"):
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, **HERE)
         # Of a model that also writes texts, the part that reads them.
         reads = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
         auto = transformers.AutoModelForTextEncoding if reads else transformers.AutoModel
         model, report = auto.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            dtype=torch.float32,
-            output_loading_info=True,
+            folder, config=config, dtype=torch.float32, output_loading_info=True, **HERE
         )
     # Models that may be built without their pooling layer may have it taken off.
     if not pooler and "add_pooling_layer" in inspect.signature(type(model)).parameters:
@@ -75,7 +73,7 @@ def load_tokenizer(folder: Path) -> Any:
     """
     transformers = require("transformers", EXTRA)
     with quiet(transformers), explained(folder, "tokenizer"):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **HERE)
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(
             f"The tokenizer in {folder} is a {type(tokenizer).__name__}, which has no fast form; "

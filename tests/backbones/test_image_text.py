@@ -1,5 +1,7 @@
 """The image half of a tiny random CLIP model as a backbone, and folders that hold none."""
 
+import json
+import re
 import shutil
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from mlfund.backbones import get_backbone, shared_encoder
 from mlfund.backbones._image_text import ImageTextBackbone
+from tests.backbones.text_models import offer_code, save_tokenizer
 from tests.image_text_models import N_FEATURES, SIDE, write_clip
 
 transformers = pytest.importorskip("transformers")
@@ -59,6 +62,9 @@ def test_folders_without_such_a_model_are_refused(clip, tmp_path):
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(FileNotFoundError, match="does not say how pixels are standardised"):
         ImageTextBackbone(str(folder)).load()
+    (folder / "preprocessor_config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"preprocessor_config\.json is damaged"):
+        ImageTextBackbone(str(folder)).load()
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:3000])
     with pytest.raises(ValueError, match=r"The model in .* cannot be loaded"):
@@ -69,3 +75,19 @@ def test_folders_without_such_a_model_are_refused(clip, tmp_path):
     transformers.BertModel(bert).save_pretrained(text_only)
     with pytest.raises(ValueError, match="does not embed images and texts in one space"):
         shared_encoder(ImageTextBackbone(str(text_only)))
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"3"])
+def test_a_folder_with_a_damaged_config_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(str(tmp_path))) as raised:
+        _ = get_backbone(tmp_path).fingerprint
+    assert not isinstance(raised.value, json.JSONDecodeError | UnicodeDecodeError)
+
+
+def test_code_of_a_folder_is_not_run(tmp_path, monkeypatch):
+    save_tokenizer(tmp_path)
+    asked = offer_code(tmp_path, monkeypatch, text_config={})
+    with pytest.raises(ValueError, match=r"The model in .* cannot be loaded"):
+        ImageTextBackbone(str(tmp_path)).embed_prompts(["a"])
+    assert not asked

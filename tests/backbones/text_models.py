@@ -83,3 +83,24 @@ def write_json(path: Path, content) -> None:
     """Write a file, and its folder."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content))
+
+
+def offer_code(folder: Path, monkeypatch, **config) -> list[str]:
+    """Make a folder one of a model with code of its own; return what will have been asked."""
+    write_json(
+        folder / "config.json",
+        {
+            "model_type": "own",
+            "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"},
+            **config,
+        },
+    )
+    (folder / "own.py").write_text("raise SystemExit('code of a model was run')")
+    asked: list[str] = []
+
+    def answer(prompt: str = "") -> str:
+        asked.append(prompt)
+        return "n"
+
+    monkeypatch.setattr("builtins.input", answer)
+    return asked
