@@ -15,6 +15,9 @@ from mlfund._check import stacklevel_outside
 from mlfund.backbones._encoder import TextEncoder
 from mlfund.backbones._groups import LooseTensors, layer_groups
 
+# Fills up rows where the tokenizer has nothing to fill up with: every token may be in a text.
+NO_TOKEN = -1
+
 
 class TransformerEncoder(TextEncoder):
     """A transformer of Hugging Face, pooling, and what follows it.
@@ -64,8 +67,8 @@ class TransformerEncoder(TextEncoder):
         self.n_layers = n_layers
         self.prompt = prompt
         self.lower_case = lower_case
-        # A model that fills up with nothing of its own takes the token 0, which no mask counts.
-        self.pad_id = 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+        own = tokenizer.pad_token_id
+        self.pad_id = NO_TOKEN if own is None else int(own)
 
     def groups(self) -> list[nn.Module]:
         """Return embeddings, each layer, and what follows where it has weights."""
@@ -115,7 +118,8 @@ class TransformerEncoder(TextEncoder):
         if not (X.is_cuda and torch.cuda.is_current_stream_capturing()):
             longest = int(mask.sum(1).max())
             X, mask = X[:, :longest], mask[:, :longest]
-        embeddings: Tensor = self.after(self._pooled(X.long(), mask))
+        # `NO_TOKEN` has no embedding; that of any token will do, for no mask counts it.
+        embeddings: Tensor = self.after(self._pooled(X.long().clamp(min=0), mask))
         return embeddings.float()
 
     def _pooled(self, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -156,7 +160,7 @@ def _groups(body: nn.Module, after: nn.Module) -> list[nn.Module]:
         (behind if is_behind and not embeds else before).append(part)
     if _has_tensors(after):
         behind.append(after)
-    return [*([before] if len(before) else []), *stack, *([behind] if len(behind) else [])]
+    return [part for part in (before, *stack, behind) if _has_tensors(part)]
 
 
 def _stack(body: nn.Module) -> nn.ModuleList | None:
@@ -168,7 +172,7 @@ def _stack(body: nn.Module) -> nn.ModuleList | None:
 
 
 def _around(module: nn.Module, stack: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
-    """Yield parts with tensors that are not in `stack`, and whether they come behind it."""
+    """Yield the parts that are not in `stack`, and whether they come behind it."""
     loose = LooseTensors(module)
     if _has_tensors(loose):
         yield loose, False
@@ -179,8 +183,10 @@ def _around(module: nn.Module, stack: nn.Module) -> Iterator[tuple[nn.Module, bo
         elif any(inner is stack for inner in child.modules()):
             yield from _around(child, stack)
             passed = True
-        elif _has_tensors(child):
-            yield child, passed
+        else:
+            # What has no tensors acts on embeddings, wherever it is registered: T5's dropout
+            # comes last, and would go on below layers that are frozen.
+            yield child, passed and _has_tensors(child)
 
 
 def _has_tensors(module: nn.Module) -> bool:

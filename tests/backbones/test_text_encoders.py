@@ -12,7 +12,15 @@ from sklearn.base import clone
 
 from mlfund.backbones import HuggingFaceText, StandaloneText, get_backbone
 from mlfund.backbones._text_batches import _batches, embed_texts
-from tests.backbones.text_models import SIZES, TEXTS, save_bert, save_tokenizer, write_json
+from tests.backbones.text_models import (
+    SIZES,
+    TEXTS,
+    WORDS,
+    offer_code,
+    save_bert,
+    save_tokenizer,
+    write_json,
+)
 
 transformers = pytest.importorskip("transformers")
 
@@ -224,6 +232,52 @@ def test_other_families_of_models(tmp_path, family):
         assert set().union(*grouped) == own
         assert sum(map(len, grouped)) == len(own)
     assert len(groups) >= (2 if family == "AlbertModel" else 3)
+
+
+def test_a_token_that_only_fills_up_is_none_of_the_texts(tmp_path):
+    # As GPT-2's: no token to fill up with, none around a text, and 0 is a word.
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="["))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+    sizes = {"vocab_size": len(WORDS), **FAMILIES["GPT2Model"]}
+    model = transformers.GPT2Model(transformers.GPT2Config(**sizes))
+    model.save_pretrained(tmp_path)
+    encoder = HuggingFaceText(str(tmp_path)).load()
+    texts = ["film of the the", "film of", "the", "film of the", ""]
+    rows = encoder.tokenise(texts[:4])
+    assert rows.tolist()[0] == [2, 4, 0, 0]
+    found = embed_texts(encoder, texts)
+    for row, text in zip(found[:4], texts[:4], strict=True):
+        ids = torch.tensor([[WORDS.index(word) for word in text.split()]])
+        with torch.inference_mode():
+            expected = model.eval()(input_ids=ids).last_hidden_state[0].mean(0)
+        np.testing.assert_allclose(row, expected, rtol=1e-3, atol=1e-5)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("family", ["T5EncoderModel", "GPT2Model"])
+def test_frozen_groups_take_their_dropout_with_them(tmp_path, family):
+    kind = getattr(transformers, family)
+    options = {**SIZES, **FAMILIES[family]}
+    kind(kind.config_class(**options)).save_pretrained(tmp_path)
+    save_tokenizer(tmp_path)
+    encoder = HuggingFaceText(str(tmp_path)).load()
+    tokens = torch.from_numpy(encoder.tokenise(TEXTS))
+    encoder.train()
+    with torch.random.fork_rng():
+        assert not torch.equal(encoder(tokens), encoder(tokens))
+        for group in encoder.groups():
+            group.eval()
+        assert torch.equal(encoder(tokens), encoder(tokens))
+
+
+def test_code_of_a_model_is_neither_run_nor_asked_for(tmp_path, monkeypatch):
+    asked = offer_code(save_bert(tmp_path), monkeypatch)
+    with pytest.raises(ValueError, match=r"The model in .* cannot be loaded"):
+        HuggingFaceText(str(tmp_path)).load()
+    assert not asked
 
 
 def test_values_are_small_and_compare_by_content(folder):
