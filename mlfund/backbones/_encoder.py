@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mlfund.backbones._folding import folded
+from mlfund.backbones._folding import folded, noise
 from mlfund.backbones._groups import layer_groups
 from mlfund.nets.convnet import ReadPixels
 
@@ -123,8 +123,8 @@ class ImageEncoder(Encoder):
     def _inference_body(self) -> nn.Module:
         height, width, channels = self.pixels.size
         parameter = next(self.parameters(), torch.empty(0))
-        image = torch.zeros(1, channels, height, width, device=parameter.device)
-        return folded(self.body, image)
+        images = noise(2, channels, height, width).to(parameter.device, parameter.dtype)
+        return folded(self.body, images)
 
     def with_size(self, height: int, width: int) -> ImageEncoder:
         """Return one that takes images of another size; it shares layers and weights with this.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mlfund.backbones._depthwise_kernel import depthwise_relu6
-from mlfund.backbones._folding import folded
+from mlfund.backbones._folding import folded, noise
 from mlfund.backbones._threads import in_threads
 
 # Numbers in the middle of a band: one megabyte, what the second-level cache of a core holds.
@@ -143,7 +143,7 @@ class LiteInference(nn.Module):
 
     def __init__(self, net: nn.Sequential) -> None:
         super().__init__()
-        stem, *stages, head = folded(net, torch.zeros(1, 3, 64, 64)).children()
+        stem, *stages, head = folded(net, noise(1, 3, 64, 64)).children()
         self.stem = _convolutions(stem)[0]
         self.blocks = nn.ModuleList(
             _banded(block) for stage in stages for block in stage.children()

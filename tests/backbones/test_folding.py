@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from mlfund.backbones import ImageEncoder
 from mlfund.backbones._folding import folded
+from mlfund.nets.convnet import ReadPixels
 
 
 class Preactivated(nn.Module):
@@ -29,6 +31,17 @@ class Twice(nn.Module):
     def forward(self, images):
         made = self.conv(images)
         return self.norm(made) + made
+
+
+class InPlace(nn.Module):
+    """A norm of what a ReLU made of the convolution, in its place."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)
+
+    def forward(self, images):
+        return self.norm(nn.functional.relu(self.conv(images), inplace=True))
 
 
 class Apart(nn.Module):
@@ -72,3 +85,28 @@ def test_a_folded_net_returns_the_same(make, kept):
     again = folded(net.train(), images)
     assert net.training
     assert torch.equal(again(images), fast(images))
+
+
+@pytest.mark.parametrize(("make", "kept"), [(plain, 0), (InPlace, 1), (Twice, 1)])
+def test_what_passes_for_a_black_image_is_not_folded_for_others(make, kept):
+    net = make().eval()
+    for norm in norms(net):
+        # All of it is beyond zero where the convolution makes zeros, as of a black image.
+        nn.init.constant_(norm.bias, 2.0)
+    if make is Twice:
+        nn.init.zeros_(net.conv.bias)
+    pixels = ReadPixels((9, 8, 3), (127.0,) * 3, (60.0,) * 3)
+    encoder = ImageEncoder(nn.Sequential(net, nn.AdaptiveAvgPool2d(1)), pixels, 4)
+    fast = encoder.for_inference()
+    images = torch.randn(3, 3, 9, 8)
+    torch.testing.assert_close(fast(images), encoder(images), rtol=1e-4, atol=1e-5)
+    assert len(norms(fast)) == kept
+
+
+def test_folding_draws_nothing():
+    before = torch.random.get_rng_state()
+    pixels = ReadPixels((9, 8, 3), (127.0,) * 3, (60.0,) * 3)
+    net = plain()
+    torch.random.set_rng_state(before)
+    ImageEncoder(nn.Sequential(net, nn.AdaptiveAvgPool2d(1)), pixels, 2).for_inference()
+    assert torch.equal(torch.random.get_rng_state(), before)
