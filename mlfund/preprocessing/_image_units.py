@@ -1,4 +1,4 @@
-"""What the numbers of images mean: which is white, for each dtype over all images."""
+"""What the numbers of images mean: which is white, by dtype, and of floats by all images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AS_THEY_ARE, FROM_ONE, FROM_16_BITS = "0 to 255", "0 to 1", "0 to 65535"
 
 
 def units_of(images: Sequence[np.ndarray]) -> dict[np.dtype, str]:
-    """Return how each dtype among images says black and white, by its values in all of them.
+    """Return how each dtype among images says black and white.
 
     Parameters
     ----------
@@ -29,8 +29,9 @@ def units_of(images: Sequence[np.ndarray]) -> dict[np.dtype, str]:
     Returns
     -------
     units : dict of dtype to str
-        For `bytes_of`. uint8 is taken as it is; bool is black and white; floats up to 1 are in
-        0 to 1, and others in 0 to 255 as integers are; uint16 beyond 255 has 16 bits.
+        For `bytes_of`. bool is black and white, uint16 has 16 bits, and other integers are in
+        0 to 255, whatever their values. Floats are in 0 to 1 where none of all images is beyond
+        1, and otherwise in 0 to 255.
 
     Raises
     ------
@@ -61,23 +62,25 @@ def _unit(dtype: np.dtype, images: Iterable[np.ndarray]) -> str:
         )
     if dtype.kind == "f" and largest <= 1 + BEYOND and lowest >= -BEYOND:
         return FROM_ONE
+    if dtype == np.uint16:
+        if 0 < largest <= WHITE:
+            _warn_of_dark(largest, FROM_16_BITS, "give X.astype(np.uint8)")
+        return FROM_16_BITS
     is_light = largest >= LEAST_LIGHT
     if lowest >= -BEYOND * (WHITE if is_light else 1) and largest <= (1 + BEYOND) * WHITE:
         if 0 < largest < LEAST_LIGHT:
-            _warn_of_dark(largest)
+            _warn_of_dark(largest, AS_THEY_ARE, "divide X by it")
         return AS_THEY_ARE
-    if dtype == np.uint16:
-        return FROM_16_BITS
     raise DataError(
         f"X has {dtype} pixels from {lowest:.4g} to {largest:.4g}; give uint8, 0 to 255, 0 to 1 as "
         "floats, or 16 bits as uint16, and do not standardise them: the backbone does."
     )
 
 
-def _warn_of_dark(largest: float) -> None:
+def _warn_of_dark(largest: float, scale: str, remedy: str) -> None:
     warnings.warn(
-        f"The largest pixel of X is {largest:.4g}, nearly black on the scale of 0 to 255 that "
-        "pixels above 1 are read in; if it means white, divide X by it.",
+        f"The largest pixel of X is {largest:.4g}, nearly black on the scale of {scale} that "
+        f"its pixels are read in; if X was meant otherwise, {remedy}.",
         UserWarning,
         stacklevel=stacklevel_outside(),
     )

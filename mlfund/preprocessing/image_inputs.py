@@ -135,8 +135,9 @@ def given_images(
         array of any size, a path (str or `Path`), the bytes of a file (JPEG, PNG, ...) or an image
         of Pillow. Torch tensors are taken as arrays.
 
-        Numbers: uint8; bool; floats in 0 to 1 or in 0 to 255, decided by the largest of X;
-        integers in 0 to 255; uint16 in 0 to 65535.
+        Numbers: integers in 0 to 255, but uint16 in 0 to 65535; bool; floats in 0 to 1 or in
+        0 to 255, which the largest number of X decides. Give bytes (uint8) where an image of
+        floats in 0 to 255 may be all but black and alone.
     channels : {"last", "first"}, default="last"
         Which end of an array's shape counts the channels; it is never guessed.
     image_shape : (int, int), (int, int, int) or None, default=None

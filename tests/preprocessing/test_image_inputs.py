@@ -123,8 +123,17 @@ def test_black_and_white_and_16_bits(tmp_path):
     np.testing.assert_array_equal(
         image_rows([tmp_path / "deep.png"], SIZE), image_rows(deep[:1], SIZE)
     )
-    few = GREY.astype(np.uint16)
+    few = GREY.astype(np.int64)
     np.testing.assert_array_equal(image_rows(few, SIZE), image_rows(GREY, SIZE))
+
+
+def test_the_unit_of_integers_is_that_of_their_dtype():
+    deep = np.stack([np.full((12, 10), 65535), np.full((12, 10), 200)]).astype(np.uint16)
+    both = image_rows(deep, SIZE)
+    with pytest.warns(UserWarning, match=r"pixel of X is 200, .*65535.*X\.astype\(np\.uint8\)"):
+        alone = image_rows(deep[1:], SIZE)
+    np.testing.assert_array_equal(alone, both[1:])
+    assert (both[0].min(), alone.max()) == (255, 0)
 
 
 def test_the_unit_of_floats_is_that_of_all_images():
