@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import inspect
 import os
 import secrets
 import stat
@@ -23,9 +24,11 @@ from typing import IO, Any
 
 import numpy as np
 
-__all__ = ["atomic_write", "fingerprint"]
+__all__ = ["atomic_write", "fingerprint", "source_of"]
 
 _DIGEST_BYTES = 16
+# Code of these packages is known by their versions; other code by its source.
+_VERSIONED = ("mlfund", "torch", "numpy", "sklearn", "skorch", "builtins")
 
 
 @contextmanager
@@ -363,3 +366,24 @@ def _name_of(item: Any) -> bytes:
             "Move it to the top level of a module."
         )
     return f"{item.__module__}.{name}".encode()
+
+
+def source_of(code: Any) -> str | None:
+    """Return the source of a function or class of the user's; None where there is none.
+
+    A name does not change when somebody edits what it stands for. None for packages whose
+    version tells it, and for what was typed into a prompt.
+
+    Examples
+    --------
+    >>> import textwrap
+    >>> from mlfund._files import source_of
+    >>> source_of(textwrap.dedent).splitlines()[0], source_of(print)
+    ('def dedent(text):', None)
+    """
+    module = getattr(code, "__module__", None) or ""
+    if module.partition(".")[0] in _VERSIONED:
+        return None
+    with suppress(OSError, TypeError):
+        return inspect.getsource(code)
+    return None

@@ -8,12 +8,10 @@ nothing is locked. The folder goes when the training has ended.
 
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +27,12 @@ from mlfund._engine.intervals import Clock, Interval
 from mlfund._engine.net import Engine
 from mlfund._engine.state import engine_state, restore_engine
 from mlfund._engine.state_file import UNREADABLE, read_tree, write_tree
-from mlfund._files import atomic_write, fingerprint
+from mlfund._files import atomic_write, fingerprint, source_of
 
 # Changes with what a file holds: an older file is not read.
 FORMAT = 1
 # The newest one, and the one before for the case that the disk damages it.
 N_KEPT = 2
-# Code of these packages is known by their versions; other code by its source.
-VERSIONED = ("mlfund", "torch", "numpy", "sklearn", "skorch", "builtins")
 
 
 class CheckpointWarning(UserWarning):
@@ -242,20 +238,6 @@ def versions() -> dict[str, str]:
         "scikit-learn": sklearn.__version__,
         "skorch": skorch.__version__,
     }
-
-
-def source_of(code: Any) -> str | None:
-    """Return the source of a function or class of the user's; None where there is none.
-
-    A name does not change when somebody edits what it stands for. None for the packages
-    whose version is part of the fingerprint, and for what was typed into a prompt.
-    """
-    module = getattr(code, "__module__", None) or ""
-    if module.partition(".")[0] in VERSIONED:
-        return None
-    with suppress(OSError, TypeError):
-        return inspect.getsource(code)
-    return None
 
 
 def _module_classes(engine: Engine) -> list[type]:

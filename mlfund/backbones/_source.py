@@ -88,8 +88,9 @@ class BackboneSource(ABC):
         found, saved = self.fingerprint, self._saved()
         if saved not in (None, found):
             raise ValueError(
-                f"The weights of {self} have changed: their fingerprint is {found[:SHOWN]}, and "
-                f"this was saved with {saved[:SHOWN]}. Bring the former weights back, or fit again."
+                f"The weights of {self}, or the code that uses them, have changed: their "
+                f"fingerprint is {found[:SHOWN]}, and this was saved with {saved[:SHOWN]}. Bring "
+                "the former ones back, or fit again."
             )
 
     def standalone(self) -> BackboneSource:
@@ -177,6 +178,16 @@ def shared_encoder(source: BackboneSource, device: str | torch.device | None = "
                 _kept.popitem(last=False)
         _kept.move_to_end(key)
         return _kept[key]
+
+
+def _new_lock() -> None:
+    """Replace the lock: another thread may have held it at the fork, and is not in the child."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 def file_fingerprint(path: str | os.PathLike[str]) -> str:

@@ -53,8 +53,11 @@ class TimmBackbone(ImageSource):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the model's name, its weights and the way pixels are read."""
-        return fingerprint("timm", self.name, READING_VERSION, file_fingerprint(self._path()))
+        """Hash of the model's name, its code, its weights and the way pixels are read."""
+        # The same name is another net in some versions; a third number only repairs.
+        version = require("timm", "vision").__version__.split(".")[:2]
+        content = file_fingerprint(self._path())
+        return fingerprint("timm", version, self.name, READING_VERSION, content)
 
     def architecture(self) -> ImageEncoder:
         """Return a new encoder with random weights."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mlfund._check import check_choice
-from mlfund._files import fingerprint
+from mlfund._check import check_choice, stacklevel_outside
+from mlfund._files import fingerprint, source_of
 from mlfund.backbones._encoder import INTERPOLATIONS, ImageEncoder
 from mlfund.backbones._source import SHOWN, BackboneSource
 from mlfund.nets.convnet import ReadPixels
@@ -20,6 +24,8 @@ from mlfund.nets.convnet import ReadPixels
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_SCALE = (58.395, 57.12, 57.375)
 READING_VERSION = 1
+# Layers of torch are known by their text, which names their options; other classes are not.
+LIBRARIES = ("torch", "builtins", "abc", "typing")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,7 +33,7 @@ class TorchBackbone(BackboneSource):
     """A torch module that makes embeddings of images, its weights included.
 
     The module is copied: training it later on changes nothing here. A pickle holds the module,
-    and can be read where its class can be imported.
+    and can be read where its class can be imported; `mlfund.save` cannot write it.
 
     Parameters
     ----------
@@ -60,6 +66,7 @@ class TorchBackbone(BackboneSource):
     mean: tuple[float, float, float] = IMAGENET_MEAN
     scale: tuple[float, float, float] = IMAGENET_SCALE
     interpolation: str = "bicubic"
+    _code: dict[str, str | None] = field(init=False)
     _fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,24 +77,34 @@ class TorchBackbone(BackboneSource):
         check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         module = copy.deepcopy(self.module).cpu().float().eval()
         object.__setattr__(self, "module", module)
+        object.__setattr__(self, "_code", _code_of(module))
         object.__setattr__(self, "_fingerprint", self._hash())
 
     def _hash(self) -> str:
         made = f"{type(self.module).__module__}.{type(self.module).__qualname__}"
         reading = (self.image_size, self.mean, self.scale, self.interpolation, READING_VERSION)
-        state = dict(self.module.state_dict())
+        # Buffers that are not saved are none of the state.
+        state = {**dict(self.module.named_buffers()), **self.module.state_dict()}
         # The text of a module names its layers and their options.
-        return fingerprint(made, repr(self.module), *reading, state)
+        how = (repr(self.module), _settings_of(self.module), self._code)
+        return fingerprint(made, *how, *reading, state)
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the module's class, layers and weights, and of how pixels are read."""
+        """Hash of the module's classes, their code, layers and weights, and the reading."""
         return self._fingerprint
 
     def build(self) -> ImageEncoder:
         """Return a new encoder around a copy of the module."""
         pixels = ReadPixels((*self.image_size, 3), tuple(self.mean), tuple(self.scale))
         return image_encoder(copy.deepcopy(self.module), pixels, self.interpolation, repr(self))
+
+    def standalone(self) -> BackboneSource:
+        """Refuse: a file of `mlfund.save` holds no module of one's own, a pickle does."""
+        raise ValueError(
+            f"{self} is a module of your own, whose class mlfund.save cannot write; pickle the "
+            "model, which then holds the module and its weights."
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields."""
@@ -101,6 +118,18 @@ class TorchBackbone(BackboneSource):
                 f"{self} was changed after it was saved, or its class makes another net today; "
                 "export it again."
             )
+        # Where the source is not at hand, the code came with the pickle.
+        today = {name: code for name, code in _code_of(self.module).items() if code is not None}
+        code = {**self._code, **today}
+        if code != self._code:
+            warnings.warn(
+                f"The code of {type(self.module).__name__} has changed since it was saved; what "
+                "was fitted to its embeddings may not suit those it makes now.",
+                UserWarning,
+                stacklevel=stacklevel_outside(),
+            )
+            object.__setattr__(self, "_code", code)
+            object.__setattr__(self, "_fingerprint", self._hash())
 
     def __eq__(self, other: object) -> bool:
         return self.fingerprint == other.fingerprint if isinstance(other, TorchBackbone) else False
@@ -112,6 +141,47 @@ class TorchBackbone(BackboneSource):
         height, width = self.image_size
         name = type(self.module).__name__
         return f"TorchBackbone({name}, {height} x {width}, {self._fingerprint[:SHOWN]})"
+
+
+def _own_classes(module: nn.Module) -> list[type]:
+    """Return the classes that a module and its parts are of, but for those of torch."""
+    found = dict.fromkeys(kind for part in module.modules() for kind in type(part).__mro__)
+    return [kind for kind in found if kind.__module__.partition(".")[0] not in LIBRARIES]
+
+
+def _code_of(module: nn.Module) -> dict[str, str | None]:
+    """Return hashes of the sources of classes and of their methods.
+
+    Of a class that was defined in a notebook, there are only the sources of its methods.
+    """
+    return {name: text for kind in _own_classes(module) for name, text in _sources(kind)}
+
+
+# What a class does is what its file said when it was made, not what the file says by now.
+@functools.lru_cache(maxsize=256)
+def _sources(kind: type) -> list[tuple[str, str | None]]:
+    methods = [part for part in vars(kind).values() if inspect.isfunction(part)]
+    parts: list[Any] = [kind, *methods]
+    texts = {f"{kind.__module__}.{part.__qualname__}": source_of(part) for part in parts}
+    return [(name, text and fingerprint(text)) for name, text in texts.items()]
+
+
+def _settings_of(module: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return the plain attributes of parts that are not torch's: their text may not tell them."""
+    own = _own_classes(module)
+    return {
+        name: {key: value for key, value in vars(part).items() if _is_plain(value)}
+        for name, part in module.named_modules()
+        if type(part) in own
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, np.ndarray):
+        return not value.dtype.hasobject
+    return isinstance(value, bool | int | float | str | Tensor)
 
 
 def image_encoder(

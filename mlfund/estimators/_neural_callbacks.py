@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from mlfund._engine.callbacks import ProgressText
-from mlfund._engine.checkpoint import Checkpoints, source_of
+from mlfund._engine.checkpoint import Checkpoints
 from mlfund._engine.intervals import read_interval
 from mlfund._engine.net import Engine
 from mlfund._engine.reports import ProgressTable, TellEpoch
-from mlfund._files import fingerprint
+from mlfund._files import fingerprint, source_of
 
 # How often a checkpoint is written when `checkpoint_every` does not say.
 DEFAULT_INTERVAL = "1min"

@@ -40,7 +40,7 @@ def timm(monkeypatch, tmp_path):
         classifier="fc", hf_hub_id=None, url="https://example.org/tiny.pth"
     )
     module = types.ModuleType("timm")
-    module.__version__ = "0"
+    module.__version__ = "1.0.3"
     module.made = []
     module.is_model = lambda name: name == "tiny"
     module.list_models = lambda: ["tiny"]
@@ -81,6 +81,15 @@ def test_local_checkpoint_is_read_without_its_classifier(timm, tmp_path):
     assert torch.equal(encoder(images), model(images))
     torch.testing.assert_close(encoder.for_inference()(images), model(images))
     assert timm.made == [False] * len(timm.made)
+
+
+def test_another_version_of_timm_may_make_another_net(timm, tmp_path):
+    source = TimmBackbone("tiny", checkpoint=saved(Model(7), tmp_path / "tiny.pth"))
+    before = source.fingerprint
+    timm.__version__ = "1.0.9"
+    assert source.fingerprint == before
+    timm.__version__ = "1.1.0"
+    assert source.fingerprint != before
 
 
 def test_nothing_is_downloaded_unless_asked_for(timm):

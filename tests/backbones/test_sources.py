@@ -1,8 +1,10 @@
 """Sources of backbones: values by name, small pickles, one encoder a process."""
 
 import copy
+import importlib
 import os
 import pickle
+import sys
 import threading
 
 import numpy as np
@@ -11,6 +13,8 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
+import mlfund
+from mlfund import BackboneFeatures
 from mlfund.backbones import (
     Backbone,
     EfficientNetLite0,
@@ -18,6 +22,8 @@ from mlfund.backbones import (
     TimmBackbone,
     TorchBackbone,
     TorchvisionBackbone,
+    _source,
+    _torch_modules,
     get_backbone,
     shared_encoder,
 )
@@ -181,6 +187,85 @@ def test_module_of_ones_own_is_copied_and_checked():
     state["module"] = image_source(seed=1).module
     with pytest.raises(ValueError, match="was changed after it was saved"):
         TorchBackbone.__new__(TorchBackbone).__setstate__(state)
+
+
+BODY = """
+import torch
+from torch import nn
+
+class Base(nn.Module):
+    def __init__(self, power=1):
+        super().__init__()
+        self.power = power
+        self.register_buffer("shift", torch.zeros(3), persistent=False)
+
+    def forward(self, images):
+        return (images.mean((2, 3)) + self.shift) ** self.power
+
+class Body(Base):
+    pass
+"""
+
+
+@pytest.fixture
+def write_module(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def write(code):
+        (tmp_path / "net_of_ones_own.py").write_text(code)
+        sys.modules.pop("net_of_ones_own", None)
+        importlib.invalidate_caches()
+        return importlib.import_module("net_of_ones_own").Body
+
+    yield write
+    sys.modules.pop("net_of_ones_own", None)
+
+
+def test_fingerprint_of_a_module_is_of_what_it_does(write_module):
+    body = write_module(BODY)
+    source = TorchBackbone(body())
+    assert TorchBackbone(body()).fingerprint == source.fingerprint
+    assert TorchBackbone(body(power=2)).fingerprint != source.fingerprint
+    shifted = body()
+    shifted.shift += 1
+    assert TorchBackbone(shifted).fingerprint != source.fingerprint
+    saved = pickle.dumps(source)
+    assert pickle.loads(saved).fingerprint == source.fingerprint
+    other = write_module(BODY.replace("images.mean", "images.sum"))
+    assert TorchBackbone(other()).fingerprint != source.fingerprint
+    # Embeddings of the former code are not found for the code of today.
+    with pytest.warns(UserWarning, match="The code of Body has changed since it was saved"):
+        again = pickle.loads(saved)
+    assert again.fingerprint == TorchBackbone(other()).fingerprint
+    assert pickle.loads(pickle.dumps(again)).fingerprint == again.fingerprint
+
+
+def test_a_module_is_what_it_was_where_its_source_is_not(write_module, monkeypatch):
+    source = TorchBackbone(write_module(BODY)())
+    saved = pickle.dumps(source)
+    _torch_modules._sources.cache_clear()
+    monkeypatch.setattr(_torch_modules, "source_of", lambda code: None)
+    assert pickle.loads(saved).fingerprint == source.fingerprint
+    _torch_modules._sources.cache_clear()
+
+
+def test_a_module_of_ones_own_is_pickled_and_not_saved(tmp_path):
+    model = BackboneFeatures(image_source(), cache=False).fit(images(2))
+    with pytest.raises(ValueError, match=r"is a module of your own, .*pickle the model"):
+        mlfund.save(model, tmp_path / "model.skops", standalone=True)
+    found = pickle.loads(pickle.dumps(model)).transform(images(2))
+    np.testing.assert_array_equal(found, model.transform(images(2)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_an_encoder_is_loaded_locks_nothing():
+    with _source._lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(int(_source._lock.locked()))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ from mlfund._engine.checkpoint import (
     CheckpointFolder,
     Checkpoints,
     CheckpointWarning,
-    source_of,
     training_fingerprint,
 )
 from mlfund._engine.data import DeviceRows
@@ -38,6 +37,7 @@ from mlfund._engine.parameters import FlatOptimizer
 from mlfund._engine.state import engine_state
 from mlfund._engine.state_file import read_tree, write_tree
 from mlfund._engine.values import SETTING, read_object, read_value, write_object, write_value
+from mlfund._files import source_of
 from mlfund.losses import get_loss
 from mlfund.nets.mlp import MLP
 from mlfund.optimizers import OPTIMIZERS
