@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
 from mlfund._check import check_choice, resolve_device, seed_from
 from mlfund._version_stamp import VersionStamped
 from mlfund.augmentation import Augmentation
-from mlfund.backbones import BackboneSource, get_backbone, shared_encoder
+from mlfund.backbones import BackboneSource, get_backbone
 from mlfund.estimators import _transfer_heads as heads
 from mlfund.estimators import _transfer_strategy as strategies
 from mlfund.estimators._neural_validation import drawn_share
@@ -314,7 +314,7 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         if start is not None:
             start = self._tuning_start(start)
         self.tuned_ = self._tuning_class(self._plan(start), self._settings())
-        rows = self._net_rows(given, self._encoder())
+        rows = self._net_rows(given, self.tuned_.encoder())
 
         def part(places: slice | np.ndarray) -> tuple[Any, Any, Any]:
             return rows[places], target[places], None if weight is None else weight[places]
@@ -322,12 +322,6 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         names = ("X_val", "y_val", "sample_weight_val")
         told = {} if held_out is None else dict(zip(names, part(held_out), strict=True))
         self.tuned_.fit(*part(train), **told)
-
-    def _encoder(self) -> Any:
-        """Return an encoder that says how the net takes its inputs."""
-        encoder: Any = shared_encoder(self.backbone_)
-        size = self._size()
-        return encoder if size is None else encoder.with_size(*size)
 
     def _plan(self, start: LinearHead | None) -> TuningPlan:
         top = self.strategy_ == strategies.TOP

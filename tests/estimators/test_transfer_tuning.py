@@ -111,6 +111,15 @@ def test_an_encoder_that_has_read_the_rows_is_trained_and_not_loaded_again(monke
     np.testing.assert_array_equal(again.predict_proba(tokens), expected.predict_proba(tokens))
 
 
+def test_a_net_without_a_probe_is_the_only_encoder_that_is_loaded(monkeypatch):
+    loads = []
+    load = Letters.load
+    monkeypatch.setattr(Letters, "load", lambda self: loads.append(self) or load(self))
+    model = text_classifier(backbone=Letters(seed=77)).fit(TEXTS, Y)
+    model.predict(TEXTS)
+    assert len(loads) == 1
+
+
 # ---------------------------------------------------------------- adapters
 
 
