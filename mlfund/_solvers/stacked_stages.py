@@ -38,7 +38,10 @@ def descend(problem: StackedProblem, tol: float, max_iter: int, rng) -> Stack:
     stack = Stack(np.zeros((len(models), problem.k, problem.design.p)))
     refresh_at = DIAGONAL_REFRESH_AT
     if sample.dense:
-        stack.V = _pilot(problem, sample, metric, tol)
+        pilot = _pilot(problem, sample, metric, tol, max_iter)
+        stack.V = pilot.V
+        if len(sample.places) == len(problem.design.order):
+            stack.n_iter = pilot.n_iter
         refresh_at = REFRESH_AT
     terms = {"tol": tol, "max_iter": max_iter}
     steps = SmoothSteps(problem, metric, StackedLBFGS(metric, stack.V.size), refresh_at)
@@ -54,20 +57,23 @@ def descend(problem: StackedProblem, tol: float, max_iter: int, rng) -> Stack:
     return stack
 
 
-def _pilot(problem: StackedProblem, sample: Sample, metric: SharedMetric, tol: float) -> NDArray:
-    """Return a start for each model, (M, k, p), from the sample; leave the metric there."""
+def _pilot(
+    problem: StackedProblem, sample: Sample, metric: SharedMetric, tol: float, max_iter: int
+) -> Stack:
+    """Return a start for each model, from the sample; leave the metric there."""
     pilot = sampled_problem(problem, sample)
     models = np.arange(len(pilot.fold))
     stack = Stack(np.zeros((len(models), pilot.k, pilot.design.p)))
     steps, refresh_at = PILOT_STEPS["newton" if problem.k == 1 or metric.joint else "shared"]
     descent = SmoothSteps(pilot, metric, StackedLBFGS(metric, stack.V.size), refresh_at)
-    minimise_stack(pilot, stack, descent, models, tol=max(tol, 1e-5), max_iter=steps)
+    most = min(steps, max_iter)
+    minimise_stack(pilot, stack, descent, models, tol=max(tol, 1e-5), max_iter=most)
     stack.V[~np.isfinite(stack.V).all(axis=(1, 2))] = 0.0
     # Weights of columns that folds scale otherwise start from zero.
     stack.V *= metric.alike
     K, F = problem.l2.shape
     metric.refresh(stack.V.reshape(K, F, *stack.V.shape[1:]).mean(axis=1), np.arange(K))
-    return stack.V
+    return stack
 
 
 def sampled_problem(problem: StackedProblem, sample: Sample) -> StackedProblem:
