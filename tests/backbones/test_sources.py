@@ -152,10 +152,11 @@ def test_fingerprint_is_that_of_content_read_once(tmp_path, monkeypatch):
 
 
 def test_a_process_has_one_encoder_that_is_not_trained():
+    # torch has one seed for all threads: the weights are drawn before these start.
     source, found = image_source(seed=5), []
+    equal = [image_source(seed=5) for _ in range(4)]
     threads = [
-        threading.Thread(target=lambda: found.append(shared_encoder(image_source(seed=5))))
-        for _ in range(4)
+        threading.Thread(target=lambda one=one: found.append(shared_encoder(one))) for one in equal
     ]
     for thread in threads:
         thread.start()
