@@ -6,7 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-INPUTS := pyproject.toml constraints.txt setup.py $(wildcard mlfund/_solvers/*.[ch])
+INPUTS := pyproject.toml constraints.txt setup.py $(wildcard mlfund/*/*.[ch])
 JOBS ?= 2
 
 # Small products run faster on one thread, and pytest already runs one process a core.

@@ -22,7 +22,6 @@ setup(
         Extension(
             "mlfund.backbones._depthwise",
             ["mlfund/backbones/_depthwise.c"],
-            depends=["mlfund/backbones/_depthwise.c"],
             optional=True,
         ),
     ]

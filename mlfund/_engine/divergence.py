@@ -249,7 +249,7 @@ def _replay(
     found = None
     with np.errstate(all="ignore"):
         net.module_.train()
-        net.begin_epoch(batches.epoch)
+        net.optimizer.begin_epoch(batches.epoch)
         for place, batch in enumerate(batches, start=1):
             found = _watched_step(net, batch, place, len(batches), limit)
             if found is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -54,3 +56,11 @@ class EpochLosses:
             ]
         n_rows = sum(rows for rows, _ in self._steps)
         return sum(v * rows for v, (rows, _) in zip(values, self._steps, strict=True)) / n_rows
+
+
+def read_batch_losses(batches: list[dict[str, Any]], name: str) -> None:
+    """Replace the loss tensors in a history's batches by floats, all at once."""
+    rows = [row for row in batches if name in row]
+    values = torch.stack([row[name] for row in rows]).tolist()
+    for row, value in zip(rows, values, strict=True):
+        row[name] = value

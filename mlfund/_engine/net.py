@@ -15,7 +15,7 @@ from mlfund._engine.averaging import Averager, batch_norm_layers
 from mlfund._engine.batches import Batches
 from mlfund._engine.captured import CapturedSteps, capturable
 from mlfund._engine.data import Batch, DeviceRows, Holdout
-from mlfund._engine.epoch import EpochLosses
+from mlfund._engine.epoch import EpochLosses, read_batch_losses
 from mlfund._engine.norms import NormTracker
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, FlatParameters
@@ -157,9 +157,7 @@ class Engine(NeuralNet):
         self.accumulation_steps = accumulation_steps
         self.transforms = list(transforms)
         self.generator = generator
-        self.averaging: Averager | None = None
-        if averaging is not None:
-            self.averaging = Averager(averaging)
+        self.averaging = None if averaging is None else Averager(averaging)
         self.track_norms = track_norms
         self.autocast = autocast
         self.n_steps_ = 0
@@ -207,17 +205,11 @@ class Engine(NeuralNet):
         if self.averaging is not None:
             self.averaging.publish()
         self.notify("on_train_end", X=X, y=y)
-        if self.optimizer.groups is not None:
-            self.optimizer.groups.end()
+        self.optimizer.end_groups()
         if self.averaging is not None:
             # A callback may have gone back to the weights of an earlier epoch.
             self.averaging.estimate_statistics()
         return self
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Let the groups of layers train whose time has come after so many epochs."""
-        if self.optimizer.groups is not None:
-            self.optimizer.groups.begin_epoch(epoch)
 
     def snapshot(self) -> Tensor:
         """Return a copy of the weights that the training would end with now.
@@ -311,7 +303,7 @@ class Engine(NeuralNet):
         eager = self._eager
         if training:
             iterator.epoch = iterator.epochs_in(self.n_steps_)
-            self.begin_epoch(iterator.epoch)
+            self.optimizer.begin_epoch(iterator.epoch)
             step_fn = step_fn if eager else self.lean_step
         losses, raws = EpochLosses(self.criterion_.report_scale), []
         captured = self._captured_steps(iterator) if training and not eager else None
@@ -330,7 +322,7 @@ class Engine(NeuralNet):
                 self.history.record_batch(prefix + "_batch_size", batch.rows)
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         if eager:
-            self._read_batch_losses(prefix + "_loss")
+            read_batch_losses(self.history[-1]["batches"], prefix + "_loss")
         self.history.record(prefix + "_loss", losses.mean())
         self.history.record(prefix + "_batch_count", len(iterator))
         if not training and self.score is not None:
@@ -343,8 +335,7 @@ class Engine(NeuralNet):
         self._differentiate = self.new_differentiate()
         if self.accumulation_steps > 1:
             self._differentiate = Accumulated(self._differentiate, self.parameters)
-        penalty = self.penalty
-        self._penalise = None if penalty is None else Penalised(penalty, self.parameters)
+        self._penalise = None if self.penalty is None else Penalised(self.penalty, self.parameters)
         self._before, self._after = list(self.rules), list(self.after_step)
         if self.track_norms is not False:
             self._norms = NormTracker(every_step=bool(self.track_norms))
@@ -404,10 +395,3 @@ class Engine(NeuralNet):
         if make is None or self._eager:
             return None
         return make(self.criterion_.with_gradient, self.autocast)
-
-    def _read_batch_losses(self, name: str) -> None:
-        """Replace the loss tensors in the history's batches by floats, all at once."""
-        rows = [row for row in self.history[-1]["batches"] if name in row]
-        tensors = [row[name] for row in rows]
-        for row, value in zip(rows, torch.stack(tensors).tolist(), strict=True):
-            row[name] = value

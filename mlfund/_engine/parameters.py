@@ -227,6 +227,16 @@ class FlatOptimizer:
         self.unit_axis = unit_axis
         self.rate_groups = None if groups is None else with_parameters(groups)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the groups train whose time has come after so many epochs."""
+        if self.groups is not None:
+            self.groups.begin_epoch(epoch)
+
+    def end_groups(self) -> None:
+        """Leave the parameters of all groups as they were given."""
+        if self.groups is not None:
+            self.groups.end()
+
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """Flatten the parameters that are not frozen and build the optimizer on the result."""
         everything = [p for group in groups for p in group["params"]]

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mlfund._check import nearest, require
@@ -17,7 +16,7 @@ from mlfund.backbones._encoder import INTERPOLATIONS, ImageEncoder
 from mlfund.backbones._image_source import ImageSource
 from mlfund.backbones._source import file_fingerprint
 from mlfund.backbones._torch_modules import image_encoder
-from mlfund.backbones._weights import read_weights, without
+from mlfund.backbones._weights import in_torch_cache, read_weights, without
 from mlfund.nets.convnet import ReadPixels
 
 READING_VERSION = 1
@@ -121,6 +120,6 @@ def _in_cache(settings: Any) -> Path | None:
             if isinstance(found, str):
                 return Path(found)
     if settings.url:
-        file = Path(torch.hub.get_dir(), "checkpoints", Path(settings.url).name)
+        file = in_torch_cache(settings.url)
         return file if file.is_file() else None
     return None

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mlfund._check import nearest, require
@@ -16,7 +15,7 @@ from mlfund.backbones._encoder import INTERPOLATIONS, ImageEncoder
 from mlfund.backbones._image_source import ImageSource
 from mlfund.backbones._source import file_fingerprint
 from mlfund.backbones._torch_modules import IMAGENET_MEAN, IMAGENET_SCALE, image_encoder
-from mlfund.backbones._weights import read_weights, without
+from mlfund.backbones._weights import in_torch_cache, read_weights, without
 from mlfund.nets.convnet import ReadPixels
 
 READING_VERSION = 1
@@ -83,7 +82,7 @@ class TorchvisionBackbone(ImageSource):
         if self.checkpoint is not None:
             return Path(self.checkpoint)
         default = _models_with(self.name).get_model_weights(self.name).DEFAULT
-        file = Path(torch.hub.get_dir(), "checkpoints", Path(default.url).name)
+        file = in_torch_cache(default.url)
         if not file.is_file() and self.download:
             default.get_state_dict(progress=False, check_hash=True)
         if not file.is_file():

@@ -52,6 +52,11 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return plain
 
 
+def in_torch_cache(url: str) -> Path:
+    """Return where a download of weights by torch would be on this machine."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+
+
 def _read(file: Path) -> object:
     if file.suffix == ".safetensors":
         content: object = require("safetensors.torch", "vision").load_file(file)
