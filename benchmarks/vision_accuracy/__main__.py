@@ -1,27 +1,59 @@
-"""Fit chosen presets, one after the other.
+"""Fit what is named, data set by data set, and store it.
 
-``python -m benchmarks.vision_accuracy --preset fast default --data mnist --seeds 3``
+``python -m benchmarks.vision_accuracy --fits fast "script, 1 epoch" --data mnist --seeds 3``. Each
+row takes its place in ``benchmarks/results/vision_accuracy.json`` as soon as its data set is done,
+with the date and the load of the machine at its start.
 """
 
 import argparse
+import json
+from typing import Any
 
-from benchmarks.vision_accuracy import DATA, PRESETS, report, run
+from benchmarks.run import RESULTS, execute, store
+from benchmarks.vision_accuracy import DATA, FITS, report
+
+FILE = RESULTS / "vision_accuracy.json"
 
 
 def main() -> None:
-    """Parse the command line, fit, print."""
+    """Parse the command line, fit, print, store."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.vision_accuracy", description=__doc__
     )
-    parser.add_argument("--preset", nargs="+", default=list(PRESETS), choices=PRESETS)
+    parser.add_argument("--fits", nargs="+", default=list(FITS), choices=FITS)
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
+    parser.add_argument("--report", action="store_true", help="print what is stored; fit nothing")
     chosen = parser.parse_args()
+    if chosen.report:
+        print(report({"rows": _stored()}))
+        return
     for name in chosen.data:
-        for preset in chosen.preset:
-            # One after the other, so that a long run can be followed.
-            fitted = run(presets=[preset], data=[name], seeds=range(chosen.seeds))
-            print(report(fitted), flush=True)
+        # One after the other, so that a long run can be followed.
+        record, text = execute(
+            "vision_accuracy", fits=chosen.fits, data=[name], seeds=range(chosen.seeds)
+        )
+        print(text, flush=True)
+        _store(record)
+
+
+def _stored() -> list[dict[str, Any]]:
+    if not FILE.is_file():
+        return []
+    rows: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["result"]["rows"]
+    return rows
+
+
+def _store(record: dict[str, Any]) -> None:
+    """Put rows in the places of those of the same data and fits."""
+    result = record["result"]
+    about = {"date": record["date"], "machine": record["machine"]}
+    rows = {(row["data"], row["fit"]): row for row in _stored()}
+    rows |= {(row["data"], row["fit"]): {**row, **about} for row in result["rows"]}
+    result["rows"] = sorted(
+        rows.values(), key=lambda row: (DATA.index(row["data"]), FITS.index(row["fit"]))
+    )
+    print(f"stored in {store(record, RESULTS)}", flush=True)
 
 
 if __name__ == "__main__":
