@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mlfund._check import DataError, nearest
-from mlfund.preprocessing.image_folders import is_image_folder, load_image_folder
+from mlfund.preprocessing.image_folders import load_image_folder
 
 # A comparison of all candidates on so many small images takes minutes, not hours.
 MOST_IMAGES = 2_000
@@ -40,8 +40,8 @@ class ImageFile:
 
 
 def holds_images(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder of folders, or a file of arrays."""
-    return is_image_folder(path) or Path(path).suffix.lower() in SUFFIXES
+    """Whether a path is a folder, which no table is, or a file of arrays."""
+    return Path(path).is_dir() or Path(path).suffix.lower() in SUFFIXES
 
 
 def read_images(
@@ -81,7 +81,8 @@ def read_images(
     if path.is_dir():
         if target is not None:
             raise DataError(
-                f"{path} is a folder, whose folders are the classes; leave --target out."
+                f"{path} is a folder, whose folders are the classes; leave --target out, or name "
+                "one file of it if you mean a table."
             )
         return _folder(path, size, max_images, seed)
     if size is not None:

@@ -121,14 +121,6 @@ def load_image_folder(
     )
 
 
-def is_image_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder that holds folders, or images, if in the wrong place."""
-    root = Path(path)
-    if not root.is_dir():
-        return False
-    return any(one.is_dir() or one.suffix.lower() in SUFFIXES for one in _visible(root))
-
-
 def _visible(folder: Path) -> Iterator[Path]:
     for one in sorted(folder.iterdir()):
         if not one.name.startswith((".", "_")):

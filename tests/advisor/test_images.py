@@ -249,6 +249,14 @@ def test_ragged_images_name_the_option(folder, capsys):
     assert "zz.png has 4 x 4; give --image-size HxW to resize them to." in error
 
 
+def test_folders_without_images_are_told_as_such(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    assert main(["advise", str(tmp_path)]) == 2
+    assert f"{tmp_path} has no folders with images" in capsys.readouterr().err
+    assert main(["advise", str(tmp_path), "--target", "b"]) == 2
+    assert "or name one file of it if you mean a table" in capsys.readouterr().err
+
+
 def test_tables_refuse_options_of_images(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     code = main(["advise", str(tmp_path / "t.csv"), "--target", "b", "--max-images", "50"])
