@@ -79,6 +79,7 @@ class BaseCNN(ImagePlots, BuiltModule):
     _input_dtypes: Any = (np.float64, np.float32, np.uint8)
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        checks.refuse_one_labelled_image(X, y)
         form = None
         if not is_flattened(X):
             X, form = flattened(X, self.channels, self.image_shape)

@@ -1,4 +1,4 @@
-"""What predictions ask of images, beside their size: several of them, in the unit of `fit`."""
+"""What is asked of images beside their size: several of them, in the unit of `fit`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,22 @@ def refuse_one_image(X: Any, size: tuple[int, int, int]) -> None:
     if shape in single and shape[1:] not in rows:
         raise DataError(
             f"X has shape {shape}, that of one image; give an array of images, X[None] for one."
+        )
+
+
+def refuse_one_labelled_image(X: Any, y: Any) -> None:
+    """Raise DataError if there is one label, and X has the shape of one image.
+
+    Parameters
+    ----------
+    X, y : object
+    """
+    shape = tuple(getattr(X, "shape", ()))
+    one_label = len(y) == 1 if isinstance(y, list) else getattr(y, "shape", ()) == (1,)
+    if one_label and len(shape) in (2, 3) and shape[0] > 1:
+        raise DataError(
+            f"y has one label, and X has shape {shape}, that of one image; give arrays of "
+            "images, X[None] for one."
         )
 
 

@@ -283,6 +283,18 @@ def test_one_image_is_told_from_several(fitted, shape):
     assert fitted.predict(image[None]).shape == (1,)
 
 
+@pytest.mark.parametrize("shape", [(10, 10), (10, 10, 1), (1, 10, 10), (5, 4, 3)])
+def test_fit_on_one_image_says_how_to_give_it(shape):
+    net = CNNClassifier(max_iter=1, channels="first" if shape[0] == 1 else "last")
+    image = np.zeros(shape)
+    if shape[0] == 1:
+        # One image, grey, of 10 x 10 pixels.
+        assert net.fit(image, ["a"]).classes_.tolist() == ["a"]
+        return
+    with pytest.raises(ValueError, match=r"one label, .* that of one image; .* X\[None\] for one"):
+        net.fit(image, ["a"])
+
+
 def test_flattened_images_are_of_the_size_that_was_fitted():
     high, labels = X[:, :6], y
     model = net(max_iter=1).fit(high, labels)
