@@ -22,6 +22,7 @@ from mlfund._entries import publish, resolve
 from mlfund.augmentation._alternating import AlternatingFlip
 from mlfund.augmentation._base import Augmentation, Rows, Transform, transforms_of
 from mlfund.augmentation._crops import RandomGrayscale, RandomResizedCrop
+from mlfund.augmentation._elastic import RandomElastic
 from mlfund.augmentation._images import (
     ColorJitter,
     Cutout,
@@ -44,6 +45,7 @@ __all__ = [
     "LabelSmoothing",
     "Mixup",
     "RandomAffine",
+    "RandomElastic",
     "RandomErasing",
     "RandomFlip",
     "RandomGrayscale",
@@ -88,6 +90,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "alternating_flip": AlternatingFlip(),
     "shift": RandomShift(),
     "affine": RandomAffine(),
+    "elastic": RandomElastic(),
     "color_jitter": ColorJitter(),
     "grayscale": RandomGrayscale(),
     "resized_crop": RandomResizedCrop(),

@@ -141,7 +141,7 @@ class RandomShift(Augmentation):
 
 @dataclass(frozen=True)
 class RandomAffine(Augmentation):
-    """Rotates and scales images around their centre, with bilinear interpolation.
+    """Rotates, scales and slants images around their centre, with bilinear interpolation.
 
     Parameters
     ----------
@@ -149,31 +149,38 @@ class RandomAffine(Augmentation):
         Largest rotation to either side, from 0 to 180.
     scale : float, default=0.1
         Largest part by which images grow or shrink, from 0 to below 1.
+    shear : float, default=0
+        Largest slant to either side, as handwriting has it: pixels that a row is moved, for
+        each row between it and the middle.
     """
 
     name: ClassVar[str] = "affine"
     of_images: ClassVar[bool] = True
     degrees: float = 10.0
     scale: float = 0.1
+    shear: float = 0.0
 
     def __post_init__(self) -> None:
         if check_positive("degrees", self.degrees, zero=True) > 180:
             raise ValueError(f"degrees must be at most 180; got {self.degrees!r}.")
         if check_positive("scale", self.scale, zero=True) >= 1:
             raise ValueError(f"scale must be at least 0 and less than 1; got {self.scale!r}.")
+        check_positive("shear", self.shear, zero=True)
 
     def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
-        """Return turned and scaled images; see `Augmentation.apply`."""
+        """Return turned, scaled and slanted images; see `Augmentation.apply`."""
         X = rows.X
         check_images(self.name, X)
         high, wide = X.shape[2:]
         angle = _uniform(X, -self.degrees, self.degrees, generator) * (math.pi / 180)
         size = 1 + _uniform(X, -self.scale, self.scale, generator)
         cos, sin = angle.cos() / size, angle.sin() / size
+        slant = _uniform(X, -self.shear, self.shear, generator)
+        across, down = cos * slant - sin, sin * slant + cos
         nought = torch.zeros_like(cos)
         # affine_grid runs from -1 to 1 in both directions, also where pixels do not.
         turn = torch.stack(
-            [cos, -sin * high / wide, nought, sin * wide / high, cos, nought], dim=1
+            [cos, across * high / wide, nought, sin * wide / high, down, nought], dim=1
         ).view(-1, 2, 3)
         grid = F.affine_grid(turn.to(X.dtype), list(X.shape), align_corners=False)
         return rows._replace(X=F.grid_sample(X, grid, align_corners=False))

@@ -93,8 +93,8 @@ class TransferClassifier(ClassifierMixin, BaseTransfer):
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise DataError(
-                f"y has one class, {self.classes_[0]!r}, and a classifier needs at least two; give "
-                "rows of another class too."
+                f"y has one class, {self.classes_.tolist()[0]!r}, and a classifier needs at least "
+                "two; give rows of another class too."
             )
         return y
 

@@ -14,10 +14,11 @@ from mlfund.augmentation import (
     Augmentation,
     ColorJitter,
     RandomAffine,
-    RandomErasing,
+    RandomElastic,
     RandomFlip,
     RandomGrayscale,
     RandomResizedCrop,
+    RandomShift,
     get_augmentation,
 )
 from mlfund.augmentation._pretraining import CorruptColumns, TwoViews
@@ -34,8 +35,10 @@ COLOURS = (
     ColorJitter(0.4, 0.4, 0.4),
     RandomGrayscale(0.2),
 )
-# No mirror images: letters and digits are other ones in a mirror.
-GREY = (RandomAffine(15.0, 0.2), RandomResizedCrop(0.5), RandomErasing())
+# What hands do to letters and digits; no mirror images, which are other ones.
+STROKES = (RandomAffine(15.0, 0.2, shear=0.3), RandomElastic())
+# Most that they are moved, too, as a share of the shorter side.
+MOVED = 0.1
 
 
 class ContrastiveEncoder(encoder.BaseEncoder):
@@ -66,7 +69,7 @@ class ContrastiveEncoder(encoder.BaseEncoder):
     augmentation : "auto", str, Augmentation or list of these, default="auto"
         For images: what makes a view, as `CNNClassifier` takes it. "auto" crops and enlarges,
         mirrors, jitters colours and drops them where there are several channels; and turns,
-        scales, crops and erases, without mirroring, where there is one.
+        scales, slants, distorts and shifts, without mirroring, where there is one.
     corruption : float, default=0.6
         For rows of a table: share of the columns that the second view has from other rows.
         The first view is the row itself.
@@ -256,6 +259,9 @@ class ContrastiveEncoder(encoder.BaseEncoder):
             return [TwoViews((CorruptColumns(float(self.corruption)),), first_too=False)]
         given = self.augmentation
         if isinstance(given, str) and given == "auto":
-            return [TwoViews(GREY if self.image_size_[2] == 1 else COLOURS)]
+            if self.image_size_[2] > 1:
+                return [TwoViews(COLOURS)]
+            pixels = max(1, round(MOVED * min(self.image_size_[:2])))
+            return [TwoViews((*STROKES, RandomShift(pixels)))]
         listed = [given] if isinstance(given, str | Augmentation) else given
         return [TwoViews(tuple(get_augmentation(one) for one in listed))]

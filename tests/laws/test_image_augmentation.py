@@ -13,6 +13,7 @@ from mlfund.augmentation import (
     CutMix,
     Cutout,
     RandomAffine,
+    RandomElastic,
     RandomErasing,
     RandomFlip,
     RandomGrayscale,
@@ -137,6 +138,41 @@ def test_a_scale_moves_what_is_off_the_centre(monkeypatch):
     X[0, 0, 20, 30] = 1.0
     found = RandomAffine(0, 0.5).apply(Rows(X, torch.zeros(1, 1)), None, "real").X[0, 0]
     assert divmod(int(found.argmax()), 41) == (20, 35)
+
+
+@pytest.mark.parametrize("shape", [(21, 21), (21, 31)])
+def test_a_slant_is_that_of_scipy(shape, monkeypatch):
+    from mlfund.augmentation import _images
+
+    monkeypatch.setattr(
+        _images, "_uniform", lambda X, low, high, *rest: torch.full((len(X),), float(high))
+    )
+    smooth = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=shape), 2)
+    X = torch.tensor(smooth)[None, None].float()
+    found = RandomAffine(0, 0, shear=0.3).apply(Rows(X, torch.zeros(1, 1)), None, "real").X[0, 0]
+    # What a pixel takes lies 0.3 columns further right for each row below the middle.
+    matrix = np.array([[1, 0], [0.3, 1]])
+    offset = np.array([0, -0.3 * (shape[0] - 1) / 2])
+    expected = ndimage.affine_transform(smooth, matrix, offset, order=1)
+    inner = (slice(4, -4), slice(5, -5))
+    np.testing.assert_allclose(found.numpy()[inner], expected[inner], atol=1e-4)
+
+
+def test_an_elastic_change_by_nothing_changes_nothing():
+    given = images()
+    found = RandomElastic(0).apply(given, seeded(), "real").X
+    torch.testing.assert_close(found, given.X, atol=1e-5, rtol=0)
+
+
+def test_elastic_moves_are_smooth_and_as_large_as_said():
+    side, n = 40, 200
+    # The value of a pixel is its column: what is found says where it came from.
+    X = torch.arange(side).float().expand(n, 1, side, side)
+    found = RandomElastic(0.05).apply(Rows(X, torch.zeros(n, 1)), seeded(), "real").X
+    moved = (found - X)[:, 0, 10:-10, 10:-10]
+    assert 0.6 * 0.05 * side < moved.std() < 1.1 * 0.05 * side
+    assert moved.diff(dim=1).abs().max() < 0.5 * moved.abs().max()
+    assert len({float(one.mean()) for one in moved}) > 0.9 * n
 
 
 def test_brightness_moves_the_mean_and_contrast_the_spread():
