@@ -12,7 +12,7 @@ import json
 import math
 import pkgutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -74,6 +74,31 @@ def store(record: Mapping[str, Any], folder: Path) -> Path:
     with atomic_write(path, "w") as file:
         file.write(json.dumps(record, indent=2, allow_nan=False) + "\n")
     return path
+
+
+def store_rows(
+    record: dict[str, Any], rows: str, identity: Callable[[Mapping[str, Any]], Any]
+) -> Path:
+    """Store a record whose rows take the places of stored ones; the others stay.
+
+    Long benchmarks are run piece by piece. Each row keeps the date and the machine of its own run.
+
+    Parameters
+    ----------
+    record : dict
+        As `execute` returns it.
+    rows : str
+        Key of the list of rows in its result.
+    identity : callable
+        What two rows have in common of which the later one stays; rows are sorted by it.
+    """
+    path = RESULTS / f"{record['benchmark']}.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))["result"][rows] if path.is_file() else []
+    about = {"date": record["date"], "machine": record["machine"]}
+    found = {identity(row): row for row in stored}
+    found |= {identity(row): {**row, **about} for row in record["result"][rows]}
+    record["result"][rows] = [found[key] for key in sorted(found)]
+    return store(record, RESULTS)
 
 
 def _threads() -> int | None:

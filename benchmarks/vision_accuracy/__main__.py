@@ -7,9 +7,10 @@ with the date and the load of the machine at its start.
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.run import RESULTS, execute, store
+from benchmarks.run import RESULTS, execute, store_rows
 from benchmarks.vision_accuracy import DATA, FITS, report
 
 FILE = RESULTS / "vision_accuracy.json"
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="print what is stored; fit nothing")
     chosen = parser.parse_args()
     if chosen.report:
-        print(report({"rows": _stored()}))
+        print(report(json.loads(FILE.read_text(encoding="utf-8"))["result"]))
         return
     for name in chosen.data:
         # One after the other, so that a long run can be followed.
@@ -34,26 +35,11 @@ def main() -> None:
             "vision_accuracy", fits=chosen.fits, data=[name], seeds=range(chosen.seeds)
         )
         print(text, flush=True)
-        _store(record)
+        print(f"stored in {store_rows(record, 'rows', _place)}", flush=True)
 
 
-def _stored() -> list[dict[str, Any]]:
-    if not FILE.is_file():
-        return []
-    rows: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["result"]["rows"]
-    return rows
-
-
-def _store(record: dict[str, Any]) -> None:
-    """Put rows in the places of those of the same data and fits."""
-    result = record["result"]
-    about = {"date": record["date"], "machine": record["machine"]}
-    rows = {(row["data"], row["fit"]): row for row in _stored()}
-    rows |= {(row["data"], row["fit"]): {**row, **about} for row in result["rows"]}
-    result["rows"] = sorted(
-        rows.values(), key=lambda row: (DATA.index(row["data"]), FITS.index(row["fit"]))
-    )
-    print(f"stored in {store(record, RESULTS)}", flush=True)
+def _place(row: Mapping[str, Any]) -> tuple[int, int]:
+    return DATA.index(row["data"]), FITS.index(row["fit"])
 
 
 if __name__ == "__main__":
