@@ -11,8 +11,8 @@ backbone's are the defaults, which read the upper three of its six layers;
 "feature_extraction_last_layer" reads the last one alone.
 
 ``python -m benchmarks.transfer_text --cells 'sst2-*-64-*'`` runs some cells and keeps each in a
-file, so that a run that was stopped goes on; ``python -m benchmarks.run transfer_text`` gathers
-what is there and runs what is missing.
+file, so that a run that was stopped goes on; with ``--collect`` what is there is stored as the
+result; ``python -m benchmarks.run transfer_text`` also runs what is missing, for hours.
 """
 
 from __future__ import annotations
@@ -53,15 +53,19 @@ def run(
     device: str | None = None,
     cached: bool = False,
     tell: Callable[[str], None] = lambda line: None,
+    collect: bool = False,
 ) -> dict[str, Any]:
     """Return the outcome of all cells that match a pattern; those that have a file are read.
 
-    With `cached`, fits take embeddings from the cache, and are not timed.
+    With `cached`, fits take embeddings from the cache, and are not timed; with `collect` nothing
+    is fitted, and cells without a file are left out.
     """
     if quick:
         quick_cells = [Cell("sst2", strategy, 8, 0) for strategy in (TFIDF, "feature_extraction")]
         return {"repeats": 1, "cells": [measure(cell, quick=True) for cell in quick_cells]}
     cells = [c for c in all_cells() if any(fnmatch(c.name, pattern) for pattern in patterns)]
+    if collect:
+        cells = [cell for cell in cells if _file(cell, folder).is_file()]
     found = [_stored(cell, folder, tell, device=device, cached=cached) for cell in cells]
     return {"repeats": DRAWS, "cells": found}
 
@@ -69,7 +73,7 @@ def run(
 def _stored(
     cell: Cell, folder: Path, tell: Callable[[str], None], **options: Any
 ) -> dict[str, Any]:
-    path = folder / f"{cell.name}.json"
+    path = _file(cell, folder)
     if path.is_file():
         outcome: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return outcome
@@ -79,6 +83,10 @@ def _stored(
         file.write(json.dumps(outcome))
     tell(f"{cell.name:44}{outcome['accuracy']:.4f}  {outcome['seconds']} s")
     return outcome
+
+
+def _file(cell: Cell, folder: Path) -> Path:
+    return folder / f"{cell.name}.json"
 
 
 def measure(

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks._harness import Unavailable
+from benchmarks.run import RESULTS, execute, store
 from benchmarks.transfer_text import FOLDER, report, run
 
 
@@ -23,7 +24,14 @@ def main() -> int:
     parser.add_argument(
         "--cached", action="store_true", help="take embeddings from the cache; fits are not timed"
     )
+    parser.add_argument(
+        "--collect", action="store_true", help="store what was fitted as the result; fit nothing"
+    )
     given = parser.parse_args()
+    if given.collect:
+        record, text = execute("transfer_text", folder=given.folder, collect=True)
+        print(f"{text}\n\nstored in {store(record, RESULTS)}")
+        return 0
     try:
         found = run(
             patterns=given.cells,
