@@ -56,6 +56,7 @@ _TRUSTED = {
     # Convolutional nets: the recipe calls the one class with layers, numbers and names.
     "mlfund.estimators.cnn_classifier.CNNClassifier": "ObjectNode",
     "mlfund.estimators.cnn_regressor.CNNRegressor": "ObjectNode",
+    "mlfund.estimators._target_unit.TargetUnit": "ObjectNode",
     # Transfer learning: where weights lie, and those that were trained. Nothing is read before a
     # prediction; the recipe then calls the one function.
     "mlfund.estimators.image_transfer_classifier.ImageTransferClassifier": "ObjectNode",

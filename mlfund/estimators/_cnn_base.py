@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from mlfund._check import DataError, seed_from
+from mlfund._check import DataError, check_choice, seed_from
 from mlfund.augmentation import Augmentation, get_augmentation
 from mlfund.estimators import _cnn_backbone as pretrained
 from mlfund.estimators import _cnn_presets as presets
@@ -144,10 +144,11 @@ class BaseCNN(ImagePlots, BuiltModule):
     def _predictor(self) -> nn.Module:
         views = self.test_time_augmentation
         if presets.is_auto(views):
-            # Fitted with views of one's own, and set to "auto" since.
-            otherwise = presets.PRESETS[self.preset].test_time_augmentation
-            views = self.settings_.get("test_time_augmentation", otherwise)
-        return self.module_ if views is None else AveragedViews(self.module_, VIEWS[views])
+            views = presets.views_of(self)
+        if views is None:
+            return self.module_
+        check_choice("test_time_augmentation", views, VIEWS)
+        return AveragedViews(self.module_, VIEWS[views])
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

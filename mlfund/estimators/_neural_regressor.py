@@ -142,7 +142,7 @@ class BaseNeuralRegressor(RegressorMixin, BaseNeural):
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _encode_target(self, y: Any, dtype: Any, *, first: bool, incremental: bool) -> np.ndarray:
-        self.out_activation_ = _link_name(self._loss())
+        self.out_activation_ = link_name(self._loss())
         return y.astype(dtype).reshape(len(y), -1)
 
     def _loss(self) -> Loss:
@@ -159,7 +159,7 @@ class BaseNeuralRegressor(RegressorMixin, BaseNeural):
         return scores.r2(raw if link is None else link(raw), rows)
 
 
-def _link_name(loss: Loss) -> str:
+def link_name(loss: Loss) -> str:
     """Return what turns raw scores into predictions: "identity", "exp" or "link"."""
     link, probe = loss.inverse_link, torch.zeros(1, loss.raw_width(1))
     if link is None or link(probe) is probe:

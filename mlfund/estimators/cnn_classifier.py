@@ -62,6 +62,7 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
         Views of each image over whose raw scores predictions average: the image and its mirror
         image ("flip"), the image and two moves by a pixel along the diagonal ("shift"), or
         both. None looks at the image alone, and so does validation while it trains.
+        "auto" is "shift" where the shorter side has at least 14 pixels, else None.
     backbone : Backbone or None, default=None
         What `export_backbone` of a `ContrastiveEncoder`, `MaskedAutoencoder` or `Autoencoder`
         returns: its layers take the place of `architecture`, the training starts from its

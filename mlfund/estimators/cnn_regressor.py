@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import nn
 
 from mlfund.backbones import Backbone
 from mlfund.estimators import _cnn_base as cnn
-from mlfund.estimators._neural_regressor import BaseNeuralRegressor
+from mlfund.estimators._neural_regressor import BaseNeuralRegressor, link_name
+from mlfund.estimators._neural_rows import HostRows
+from mlfund.estimators._target_unit import TargetUnit
+from mlfund.losses import Loss
 from mlfund.nets.layers import Layer
 from mlfund.schedules import Schedule
 
@@ -25,6 +30,11 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
     stay bytes until they are in a batch. Each channel is standardised by mean and spread
     over the training images, inside the net. The training is that of `MLPClassifier`:
     the same losses, optimizers, schedules, weights, early stopping, callbacks and devices.
+
+    Where the net's raw score is the prediction, as with squared, absolute, Huber and quantile
+    loss, targets are standardised by mean and spread of the training rows, and predictions
+    brought back, so that their unit does not matter. Losses, and parameters of losses that are
+    in the unit of the target, are then in standard deviations.
 
     Parameters
     ----------
@@ -59,6 +69,7 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
         Views of each image over whose raw scores predictions average: the image and its mirror
         image ("flip"), the image and two moves by a pixel along the diagonal ("shift"), or
         both. None looks at the image alone, and so does validation while it trains.
+        "auto" is None: numbers may depend on where things are.
     backbone : Backbone or None, default=None
         What `export_backbone` of a `ContrastiveEncoder`, `MaskedAutoencoder` or `Autoencoder`
         returns: its layers take the place of `architecture`, the training starts from its
@@ -324,3 +335,31 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every
         self.track_norms = track_norms
+
+    # None where targets are not standardised.
+    _unit: TargetUnit | None = None
+
+    def _host_rows(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, first: bool, incremental: bool
+    ) -> HostRows:
+        if first:
+            self._unit = None
+        rows = super()._host_rows(X, y, sample_weight, groups, first, incremental)
+        if first and _keeps_unit(self._loss()):
+            self._unit = TargetUnit.of(rows.y, rows.weight)
+            target = self._encode_target(rows.y, rows.target.dtype, first=False, incremental=False)
+            rows = dataclasses.replace(rows, target=target)
+        return rows
+
+    def _encode_target(self, y: Any, dtype: Any, *, first: bool, incremental: bool) -> np.ndarray:
+        target = super()._encode_target(y, dtype, first=first, incremental=incremental)
+        # From y itself: digits are lost in float32 where the mean is large.
+        return target if self._unit is None else self._unit.standardised(y).astype(dtype)
+
+    def _mean(self, raw: np.ndarray) -> np.ndarray:
+        return super()._mean(raw) if self._unit is None else self._unit.restored(raw)
+
+
+def _keeps_unit(loss: Loss) -> bool:
+    """Whether raw scores are predictions, one for each target."""
+    return link_name(loss) == "identity" and loss.raw_width(1) == 1

@@ -26,7 +26,8 @@ class View(NamedTuple):
     mirrored : bool
         Whether left and right are swapped.
     down, right : int
-        Pixels by which it is moved; zeros, the mean of standardised images, come in.
+        Pixels by which it is moved; zeros, the mean of standardised images, come in. Images
+        one pixel high or wide are moved along the other direction alone.
     weight : float
         Share of its scores in the mean.
     """
@@ -40,10 +41,12 @@ class View(NamedTuple):
         """Return the view of images, (n, channels, height, width)."""
         if self.mirrored:
             X = X.flip(3)
-        if self.down or self.right:
-            # Negative padding cuts off.
-            X = F.pad(X, (self.right, -self.right, self.down, -self.down))
-        return X
+        down, right = (
+            pixels if side > 1 else 0
+            for pixels, side in zip((self.down, self.right), X.shape[2:], strict=True)
+        )
+        # Negative padding cuts off.
+        return F.pad(X, (right, -right, down, -down)) if down or right else X
 
 
 _FLIP = (View(False, 0, 0, 0.5), View(True, 0, 0, 0.5))

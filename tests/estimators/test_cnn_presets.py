@@ -72,10 +72,46 @@ def test_automatic_batches_are_of_the_rows_that_remain():
 
 
 def test_views_are_the_presets_too_where_that_is_said_after_the_fit():
-    net = CNNClassifier(SMALL, test_time_augmentation=None, **QUICK).fit(X, Y)
-    expected = clone(net).set_params(test_time_augmentation="shift").fit(X, Y).predict_proba(X)
-    found = net.set_params(test_time_augmentation="auto").predict_proba(X)
-    np.testing.assert_array_equal(found, expected)
+    images = np.pad(X, ((0, 0), (0, 8), (0, 8)))
+    net = CNNClassifier(SMALL, test_time_augmentation=None, **QUICK).fit(images, Y)
+    expected = clone(net).set_params(test_time_augmentation="shift").fit(images, Y)
+    found = net.set_params(test_time_augmentation="auto").predict_proba(images)
+    np.testing.assert_array_equal(found, expected.predict_proba(images))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_only_classes_of_images_with_pixels_enough_are_predicted_from_moved_views(name):
+    views = PRESETS[name].views
+    assert views((28, 28, 1), classifies=True) == "shift"
+    # A pixel is much of a small image, and a number depends on where things are.
+    assert views((10, 40, 3), classifies=True) is None
+    assert views((1, 784, 1), classifies=True) is None
+    assert views((28, 28, 1), classifies=False) is None
+
+
+def test_small_images_and_numbers_are_predicted_as_they_are():
+    net = CNNClassifier(SMALL, **QUICK).fit(X, Y)
+    assert net.settings_["test_time_augmentation"] is None
+    expected = clone(net).set_params(test_time_augmentation=None).fit(X, Y)
+    np.testing.assert_array_equal(net.predict_proba(X), expected.predict_proba(X))
+    images = np.pad(X, ((0, 0), (0, 20), (0, 20)))
+    regressor = CNNRegressor(SMALL, **QUICK).fit(images, X.mean(axis=(1, 2)))
+    assert regressor.settings_["test_time_augmentation"] is None
+
+
+def test_views_of_one_row_are_moved_along_it():
+    row = torch.arange(1.0, 9).view(1, 1, 1, 8)
+    for views in VIEWS.values():
+        for view in views:
+            seen = view.of(row)
+            assert seen.shape == row.shape
+            assert (seen != 0).sum() >= 7
+
+
+def test_a_mistaken_name_of_views_is_told_at_predict_too():
+    net = CNNClassifier(SMALL, **QUICK).fit(X, Y).set_params(test_time_augmentation="shifts")
+    with pytest.raises(ValueError, match=r"test_time_augmentation='shifts'.* mean 'shift'"):
+        net.predict(X)
 
 
 def test_what_a_preset_chose_is_saved_and_loaded(tmp_path):
