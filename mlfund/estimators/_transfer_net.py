@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 from mlfund._engine.groups import RateGroup
 from mlfund.backbones import BackboneSource, Encoder, ImageEncoder
+from mlfund.backbones._groups import LooseTensors
 from mlfund.nets.convnet import ReadPixels
 
 
@@ -16,9 +17,9 @@ class TransferNet(nn.Module):
     """From inputs through an encoder to raw scores.
 
     What is frozen stays bit for bit: its parameters get no gradient, and it is in evaluation
-    mode whatever `train` is told. Batch normalisation of the encoder keeps the statistics of
-    its pretraining, trained or not: those of small batches of few rows are worse, and rows
-    would depend on each other.
+    mode whatever `train` is told. Batch and instance normalisation of the encoder keep the
+    statistics of its pretraining, trained or not: those of small batches of few rows are worse,
+    and rows would depend on each other.
 
     Parameters
     ----------
@@ -59,9 +60,32 @@ class TransferNet(nn.Module):
         for group in self._frozen:
             group.eval()
         for module in self.encoder.modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, _NormBase):
                 module.eval()
         return self
+
+    def trained_names(self) -> list[str]:
+        """Return the names, in the state, of all that training may change.
+
+        These are parameters with a gradient, and buffers outside of what is frozen: modules of
+        one's own keep counters and averages there.
+        """
+        trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        parameters = {name for name, _ in self.named_parameters(remove_duplicate=False)}
+        # Whoever has parts of which some are trained is in training mode, with loose tensors that
+        # are in a frozen group.
+        frozen = {
+            id(buffer)
+            for group in self._frozen
+            for module in group.modules()
+            if not isinstance(module, LooseTensors)
+            for buffer in module.buffers(recurse=False)
+        }
+        return [
+            name
+            for name, tensor in self.state_dict(keep_vars=True).items()
+            if name in trained or (name not in parameters and id(tensor) not in frozen)
+        ]
 
     def rate_groups(
         self, backbone_share: float, layer_decay: float, first_epochs: list[int] | None = None

@@ -210,9 +210,10 @@ class Tuning(BuiltModule):
             net.set_head(*plan.head)
         if plan.augmentations:
             self._pixels = net.pixels
+        # Names, since only these are saved; the rest is in the backbone. Before the net moves,
+        # which makes other tensors of the buffers that groups hold.
+        self._trained = net.trained_names()
         net.to(device)
-        # Names, since only these are saved; the rest is in the backbone.
-        self._trained = [name for name, p in net.named_parameters() if p.requires_grad]
         torch.manual_seed(seed)
         rows = tensor_of(X, slice(0, probe.PROBED_ROWS), device)
         seen = probe.first_pass(net, rows, str(plan.source))

@@ -331,6 +331,57 @@ def test_a_pickle_predicts_bit_for_bit(strategy):
     np.testing.assert_array_equal(copy.deepcopy(model).predict_proba(X), model.predict_proba(X))
 
 
+class CountingNorms(nn.Module):
+    """Instance normalisation with statistics, and buffers of its own that training changes."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 6, 3)
+        self.norm = nn.InstanceNorm2d(6, affine=True, track_running_stats=True)
+        self.top = nn.Conv2d(6, 6, 3)
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("mean", torch.zeros(6))
+
+    def forward(self, images):
+        x = self.top(self.norm(self.stem(images)).relu()).mean((2, 3))
+        if self.training:
+            self.batches += 1
+            self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)
+        return x - self.mean * self.batches.clamp(max=1)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "early_stopping"), [("full", False), ("full", True), ("fine_tune_top", False)]
+)
+def test_a_pickle_holds_buffers_that_training_changed(strategy, early_stopping):
+    source = TorchBackbone(CountingNorms(), image_size=(SIDE, SIDE))
+    options = {"early_stopping": early_stopping, "validation_fraction": 0.25}
+    model = classifier(backbone=source, strategy=strategy, **options).fit(X, Y)
+    trained, body = model.module_.encoder.state_dict(), source.module
+    assert any(int(trained[name]) > 0 for name in trained if name.endswith("batches"))
+    # Statistics of a pretraining are kept, whatever normalises by them.
+    kept = [name for name in trained if name.endswith("norm.running_mean")]
+    assert len(kept) == 1
+    assert torch.equal(trained[kept[0]], body.norm.running_mean)
+    again = pickle.loads(pickle.dumps(model))
+    twice = pickle.loads(pickle.dumps(again))
+    for one in (again, twice, pickle.loads(pickle.dumps(twice))):
+        np.testing.assert_array_equal(one.predict_proba(X), model.predict_proba(X))
+        assert all(
+            torch.equal(value, trained[name]) and value.dtype == trained[name].dtype
+            for name, value in one.module_.encoder.state_dict().items()
+        )
+
+
+def test_buffers_of_frozen_layers_stay_in_the_backbone():
+    model = classifier(strategy="fine_tune_top").fit(X, Y)
+    held = model.tuned_.__getstate__()["_net_weights"]
+    statistics = [name for name in held if name.endswith("running_mean")]
+    assert len(statistics) == 1
+    assert "blocks.2" in statistics[0]
+
+
 def test_pickles_hold_only_what_was_trained(tmp_path):
     y, weight_bytes = [0, 1] * 4, 3_000_000 * 4
     X = np.zeros((8, 32, 32, 3), dtype=np.uint8)
