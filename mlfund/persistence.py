@@ -75,8 +75,9 @@ def save(estimator: Any, path: str | os.PathLike[str], *, standalone: bool = Fal
 
     Parameters
     ----------
-    estimator : estimator
-        Fitted or not: of mlfund, of scikit-learn, or a pipeline of them.
+    estimator : estimator or Backbone
+        Fitted or not: of mlfund, of scikit-learn, or a pipeline of them; or what
+        `export_backbone` returned.
     path : str or path-like
         The file, by convention ``*.skops``. An existing one is replaced.
     standalone : bool, default=False
@@ -87,7 +88,7 @@ def save(estimator: Any, path: str | os.PathLike[str], *, standalone: bool = Fal
     Raises
     ------
     TypeError
-        If `estimator` is not an estimator.
+        If `estimator` is neither an estimator nor a backbone.
     PersistenceError
         If it holds something that has no import path (a lambda, a class or
         function defined inside a function) or no state to save. Functions are
@@ -222,12 +223,19 @@ def _import_path(item: Any) -> str:
 
 
 def _check_is_estimator(value: Any) -> None:
-    if isinstance(value, type) or not (hasattr(value, "get_params") and hasattr(value, "fit")):
+    is_estimator = hasattr(value, "get_params") and hasattr(value, "fit")
+    if isinstance(value, type) or not (is_estimator or _is_backbone(value)):
         what = value.__name__ if isinstance(value, type) else type(value).__name__
         raise TypeError(
-            f"mlfund.save saves estimators, got {what}. "
+            f"mlfund.save saves estimators and backbones, got {what}. "
             "Pass an instance with fit and get_params, such as a Pipeline."
         )
+
+
+def _is_backbone(value: Any) -> bool:
+    from mlfund.backbones import Backbone
+
+    return isinstance(value, Backbone)
 
 
 class _Discard:

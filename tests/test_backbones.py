@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from mlfund import Backbone
+from mlfund import Backbone, load, save
 from mlfund.nets.convnet import ReadPixels
 from mlfund.nets.layers import Activate, Conv, GlobalPool, Norm, build
 
@@ -31,6 +31,11 @@ def test_copies_are_the_value_itself(backbone):
     assert clone(backbone) is backbone
     assert copy.copy(backbone) is backbone
     assert copy.deepcopy(backbone) is backbone
+
+
+def test_a_backbone_is_saved_and_loaded_by_itself(backbone, tmp_path):
+    save(backbone, tmp_path / "backbone.skops")
+    assert load(tmp_path / "backbone.skops") == backbone
 
 
 def test_equality_is_that_of_content(backbone):

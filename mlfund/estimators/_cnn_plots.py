@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -241,8 +242,8 @@ class ImagePlots:
             axes, shown, found.losses, found.predicted, truth, strict=True
         ):
             pictures.show(axis, image)
-            text = f"{_written(said)}, is {_written(true)}"
-            pictures.title(axis, [text, f"loss {loss:.3g}"])
+            lines = [_written(said), f"is {_written(true)}", f"loss {loss:.3g}"]
+            pictures.title(axis, lines)
         return axes
 
     def plot_augmentation(
@@ -306,7 +307,9 @@ class ImagePlots:
         """Return what each map is asked about, in words."""
         if target is not None:
             given = [target] * n if np.ndim(target) == 0 else list(target)
-            return [_written(one) for one in given]
+            # A regressor is asked about the place of an output.
+            word = "" if is_classifier(self) else "output "
+            return [f"{word}{_written(one)}" for one in given]
         return [_written(one) for one in self.predict(X)]
 
 

@@ -12,6 +12,8 @@ from mlfund._check import require
 
 # More would be too small to see.
 MOST_IMAGES = 64
+# In a line over an image.
+MOST_LETTERS = 22
 GREY = 0.5
 
 
@@ -123,5 +125,8 @@ def show(axis: Any, image: np.ndarray, **options: Any) -> None:
 
 
 def title(axis: Any, lines: Sequence[str]) -> None:
-    """Write lines of text over an image."""
-    axis.set_title("\n".join(lines), fontsize="small")
+    """Write lines of text over an image; long ones, of long names of classes, are cut."""
+    short = [
+        line if len(line) <= MOST_LETTERS else line[: MOST_LETTERS - 1] + "…" for line in lines
+    ]
+    axis.set_title("\n".join(short), fontsize="small")

@@ -83,7 +83,7 @@ def plot_augmentation(
     >>> ax.get_title()
     'flip, shift'
     """
-    given = [augmentation] if isinstance(augmentation, str | Augmentation) else augmentation
+    given = [augmentation] if isinstance(augmentation, str | Augmentation) else augmentation or []
     rows, pixels = read(X, channels, image_shape)
     entries = [get_augmentation(one) for one in given]
     return draw(rows, pixels, entries, n_images, n_draws, random_state, ax)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from mlfund._check import DataError, check_choice
+from mlfund._check import DataError, check_choice, stacklevel_outside
 
 CHANNELS = ("last", "first")
 # More channels than a colour image with transparency has; where the other end of the shape
 # has so few, the layout was probably said the wrong way round.
 MOST_COLOURS = 4
+RGB = 3
 
 ImageShapeLike = str | Sequence[int] | None
 
@@ -147,6 +149,13 @@ def _flattened(n_values: int, channels: str, image_shape: ImageShapeLike) -> Ima
         return ImageForm(side, side, 1, channels, 2)
     size = _size(image_shape, n_values, channels)
     form = ImageForm(*size, channels, 2)
+    if channels == "last" and size[0] == RGB and size[2] > MOST_COLOURS:
+        warnings.warn(
+            f"image_shape={image_shape!r} with channels='last' means images {RGB} pixels high with "
+            f"{size[2]} channels; if the {RGB} are the channels, give channels='first'.",
+            UserWarning,
+            stacklevel=stacklevel_outside(),
+        )
     if form.n_values != n_values:
         raise DataError(
             f"image_shape={image_shape!r} is {form.n_values} values, and the rows of X have "

@@ -315,3 +315,12 @@ def test_another_number_of_channels_is_refused_at_predict():
         model.predict(coloured[..., :1])
     with pytest.raises(ValueError, match="fitted on images of 10 x 10"):
         model.predict(coloured[..., 0])
+
+
+def test_flattened_colours_of_torch_are_warned_of():
+    rows = np.random.default_rng(0).random((8, 3 * 8 * 8))
+    labels = np.arange(8) % 2
+    with pytest.warns(UserWarning, match=r"means images 3 pixels high with 8 channels"):
+        net(max_iter=1, image_shape=(3, 8, 8)).fit(rows, labels)
+    # Warnings are errors otherwise.
+    net(max_iter=1, image_shape=(3, 8, 8), channels="first").fit(rows, labels)

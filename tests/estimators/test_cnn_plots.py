@@ -131,6 +131,7 @@ def test_grad_cam_of_outputs_and_of_several_labels():
     assert not np.array_equal(model.grad_cam(X[:4]), model.grad_cam(X[:4], target=1))
     labels = net(max_iter=2).fit(X, np.column_stack([y == "above", X[:, 0, 0] > 30]).astype(int))
     assert labels.grad_cam(X[:4], target=1).shape == (4, 10, 12)
+    assert model.plot_grad_cam(X[:2], target=1)[0].get_title() == "output 1"
     labels.plot_grad_cam(X[:2])
     labels.plot_top_losses(X, np.ones((N, 2), dtype=int), k=2)
 
@@ -270,6 +271,14 @@ def test_top_losses_of_numbers_and_of_names_in_a_frame():
     assert f"is {target.to_numpy()[found.indices[0]]:.3g}" in texts[0]
 
 
+def test_long_names_of_classes_are_cut_over_images():
+    names = np.where(y == "above", "a name that is much too long to be written", "short")
+    model = net(max_iter=1).fit(X, names)
+    titles = [axis.get_title() for axis in model.plot_top_losses(X, names, 6)]
+    assert max(len(line) for title in titles for line in title.splitlines()) <= 22
+    assert any("a name that is much" in title for title in titles)
+
+
 def test_top_losses_say_what_they_do_not_know(fitted):
     with pytest.raises(ValueError, match="classes not in"):
         fitted.top_losses(X, np.repeat("left", N))
@@ -286,7 +295,7 @@ def test_titles_say_what_is_predicted_and_what_is_so(fitted):
     wrong = np.where(y == "above", "below", "above")
     axes = fitted.plot_top_losses(X, wrong, k=2)
     found = fitted.top_losses(X, wrong, k=2)
-    assert axes[0].get_title().startswith(f"{found.predicted[0]}, is {wrong[found.indices[0]]}")
+    assert axes[0].get_title().startswith(f"{found.predicted[0]}\nis {wrong[found.indices[0]]}")
 
 
 def test_confusion_is_that_of_scikit_learn(fitted, three):
