@@ -16,6 +16,7 @@ from mlfund import CNNClassifier, CNNRegressor
 from mlfund.augmentation import Augmentation, RandomShift
 from mlfund.nets.convnet import ConvNet, ReadPixels
 from mlfund.nets.layers import Activate, Conv, GlobalPool, Norm, Pool
+from mlfund.preprocessing._image_rows import form_of
 
 RNG = np.random.default_rng(0)
 N = 240
@@ -318,9 +319,9 @@ def test_another_number_of_channels_is_refused_at_predict():
 
 
 def test_flattened_colours_of_torch_are_warned_of():
-    rows = np.random.default_rng(0).random((8, 3 * 8 * 8))
-    labels = np.arange(8) % 2
-    with pytest.warns(UserWarning, match=r"means images 3 pixels high with 8 channels"):
-        net(max_iter=1, image_shape=(3, 8, 8)).fit(rows, labels)
+    rows = np.zeros((2, 3 * 8 * 8))
+    with pytest.warns(UserWarning, match="means images 3 pixels high with 8 channels"):
+        form_of(rows, "last", (3, 8, 8))
     # Warnings are errors otherwise.
-    net(max_iter=1, image_shape=(3, 8, 8), channels="first").fit(rows, labels)
+    assert form_of(rows, "first", (3, 8, 8)).size == (8, 8, 3)
+    assert form_of(rows, "last", (1, 12, 16)).n_channels == 16
