@@ -86,6 +86,9 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
     def _net_rows(self, given: Any, encoder: Any) -> np.ndarray:
         """Return checked rows as the encoder takes them."""
 
+    def _check_given_target(self, y: Any) -> None:
+        """Refuse what can be told of y before anything is read; nothing by default."""
+
     @abstractmethod
     def _check_target(self, y: Any) -> np.ndarray:
         """Return y as an array, checked; learn what `predict` needs."""
@@ -143,6 +146,7 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         self._forget()
         try:
             self._check_parameters()
+            self._check_given_target(y)
             if self._is_precomputed():
                 X, y = self._validated(X, y)
             else:
@@ -175,6 +179,8 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
             raise ValueError(
                 f"head must be 'linear', 'mlp' or an estimator of scikit-learn; got {name}."
             )
+        else:
+            heads.check_kind(self.head, real=self._is_real(), whose=type(self).__name__)
         frozen = (strategies.AUTO, strategies.FROZEN)
         if self.strategy in frozen:
             return

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import has_fit_parameter
@@ -150,12 +151,49 @@ def fit_given(given: Any, E: np.ndarray, y: np.ndarray, weight: np.ndarray | Non
     head = clone(given)
     if weight is None:
         return head.fit(E, y)
-    if not has_fit_parameter(head, "sample_weight"):
+    name = _weight_parameter(head)
+    if name is None:
         raise ValueError(
-            f"head={type(head).__name__}() takes no sample_weight in fit, and rows have weights by "
+            f"head={_named(head)} takes no sample_weight in fit, and rows have weights by "
             "sample_weight or class_weight; leave these out, or give a head that takes weights."
         )
-    return head.fit(E, y, sample_weight=weight)
+    return head.fit(E, y, **{name: weight})
+
+
+def _weight_parameter(head: Any) -> str | None:
+    """Return how `fit` calls weights of rows, in a pipeline those of its last step, or None."""
+    if has_fit_parameter(head, "sample_weight"):
+        return "sample_weight"
+    if isinstance(head, Pipeline):
+        step, last = head.steps[-1]
+        inner = _weight_parameter(last)
+        return None if inner is None else f"{step}__{inner}"
+    # Searches hand on to the estimator what their `fit` does not name.
+    return _weight_parameter(head.estimator) if isinstance(head, BaseSearchCV) else None
+
+
+def _named(head: Any) -> str:
+    """Return a head in words, a pipeline with its last step."""
+    name = f"{type(head).__name__}()"
+    return f"{name} with last step {_named(head[-1])}" if isinstance(head, Pipeline) else name
+
+
+def check_kind(head: Any, *, real: bool, whose: str) -> None:
+    """Raise if an estimator predicts the other kind of targets; one that says neither passes.
+
+    Raises
+    ------
+    ValueError
+        If it is a classifier where targets are `real`, or a regressor where they are classes.
+    """
+    if not hasattr(head, "__sklearn_tags__"):
+        return
+    wanted, other = ("regressor", "classifier") if real else ("classifier", "regressor")
+    if is_classifier(head) if real else is_regressor(head):
+        raise ValueError(
+            f"head={_named(head)} is a {other}, and {whose} needs a {wanted}; give one, "
+            f"{' or '.join(map(repr, HEADS))}."
+        )
 
 
 def weights_of(head: Any) -> LinearHead:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
@@ -86,6 +87,16 @@ class TransferClassifier(ClassifierMixin, BaseTransfer):
 
     def _is_real(self) -> bool:
         return False
+
+    def _check_given_target(self, y: Any) -> None:
+        if y is None:
+            return
+        missing = np.flatnonzero(_missing_labels(y))
+        if len(missing):
+            raise DataError(
+                f"The label in row {missing[0]} of y is missing; leave the rows without labels "
+                "out of X and y."
+            )
 
     def _check_target(self, y: Any) -> np.ndarray:
         check_classification_targets(y)
@@ -186,13 +197,20 @@ class TransferRegressor(RegressorMixin, BaseTransfer):
         return True
 
     def _check_target(self, y: Any) -> np.ndarray:
-        y = np.asarray(y)
+        y = _as_numbers(np.asarray(y))
         if y.dtype.kind not in "biuf" or not np.isfinite(y.astype(np.float64)).all():
             raise DataError("y must hold numbers, none of them NaN or infinite.")
         y = y.astype(np.float64)
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _row_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        n_rows = len(y) if sample_weight is None else int(np.count_nonzero(sample_weight))
+        if n_rows < 2:
+            of_weight = "" if sample_weight is None else " of positive weight"
+            raise DataError(
+                f"X has {n_rows} sample{of_weight}, and a regressor learns from at least two; "
+                "give more rows."
+            )
         return sample_weight
 
     def _fit_own_head(
@@ -226,3 +244,20 @@ class TransferRegressor(RegressorMixin, BaseTransfer):
         coef, intercept = head
         scale = np.atleast_1d(self._target_scale)
         return coef / scale[:, None], (intercept - self._target_mean) / scale
+
+
+def _missing_labels(y: Any) -> np.ndarray:
+    """Return whether each label is missing: None, NaN or a missing value of pandas."""
+    # As objects: next to a text, numpy would write None and NaN out.
+    given = y if hasattr(y, "shape") else np.asarray(y, dtype=object)
+    return np.ravel(pd.isna(np.asarray(given)))
+
+
+def _as_numbers(y: np.ndarray) -> np.ndarray:
+    """Return objects that are numbers as such, as databases hand them out, and else y."""
+    if y.dtype.kind != "O" or any(isinstance(value, str | bytes) for value in y.flat):
+        return y
+    try:
+        return y.astype(np.float64)
+    except (TypeError, ValueError):
+        return y

@@ -1,8 +1,10 @@
 """Heads on embeddings: strengths, weights, heads of the user's own."""
 
+from decimal import Decimal
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
@@ -14,13 +16,20 @@ from sklearn.linear_model import (
     RidgeCV,
 )
 from sklearn.metrics import r2_score
-from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlfund import ImageTransferClassifier, ImageTransferRegressor, TextTransferClassifier
+from mlfund import (
+    ImageTransferClassifier,
+    ImageTransferRegressor,
+    TextTransferClassifier,
+    TextTransferRegressor,
+)
+from mlfund._check import DataError
 from mlfund.estimators import _transfer_heads
+from tests.backbones.tiny import Letters
 
 X, CODES = load_iris(return_X_y=True)
 Y = np.array(["setosa", "versicolor", "virginica"])[CODES]
@@ -100,11 +109,91 @@ def test_any_estimator_is_a_head_and_is_not_fitted_itself(make):
 
 
 def test_heads_that_take_no_weights_are_refused_with_weights():
-    head = make_pipeline(StandardScaler(), LogisticRegression())
-    with pytest.raises(ValueError, match="takes no sample_weight"):
-        classifier(head=head, class_weight="balanced").fit(X, Y)
+    for head, named in {
+        KNeighborsClassifier(): r"head=KNeighborsClassifier\(\) takes no sample_weight",
+        make_pipeline(StandardScaler(), KNeighborsClassifier()): r"last step KNeighborsClassifier",
+    }.items():
+        with pytest.raises(ValueError, match=named):
+            classifier(head=head, class_weight="balanced").fit(X, Y)
     knn = classifier(head=KNeighborsClassifier()).fit(X, Y)
     assert knn.score(X, Y) > 0.9
+
+
+@pytest.mark.parametrize("nest", ["pipeline", "pipelines", "search"])
+def test_the_last_step_of_a_pipeline_takes_the_weights(nest):
+    model = LogisticRegression(max_iter=1000)
+    inner = make_pipeline(StandardScaler(), model)
+    head = {
+        "pipeline": inner,
+        "pipelines": make_pipeline(StandardScaler(), inner),
+        "search": GridSearchCV(inner, {"logisticregression__C": [1.0]}),
+    }[nest]
+    weight = 1.0 + np.arange(150) % 3
+    found = classifier(head=head).fit(X, Y, sample_weight=weight).predict_proba(X)
+    scaled = StandardScaler().fit_transform(X)
+    expected = model.fit(scaled, Y, weight).predict_proba(scaled)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+class Neither:
+    """Has `fit` and `predict`, and says nothing about itself."""
+
+    def get_params(self, deep=True):
+        return {}
+
+    def fit(self, X, y):
+        self.value = y[0]
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.value)
+
+
+def test_heads_for_other_targets_are_refused():
+    regressor = ImageTransferRegressor("precomputed", head=LogisticRegression())
+    with pytest.raises(ValueError, match="is a classifier, and ImageTransferRegr"):
+        regressor.fit(X, CODES)
+    for wrong in (
+        Ridge(),
+        make_pipeline(StandardScaler(), Ridge()),
+        GridSearchCV(Ridge(), {"alpha": [1.0]}),
+    ):
+        with pytest.raises(ValueError, match="is a regressor, and ImageTransferClass"):
+            classifier(head=wrong).fit(X, Y)
+    assert set(classifier(head=Neither()).fit(X, Y).predict(X)) == {"setosa"}
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+@pytest.mark.parametrize("make", [list, np.array, partial(pd.Series, dtype=object)])
+def test_a_missing_label_is_named_by_its_row(missing, make):
+    labels = ["a", "b", missing, "b"]
+    y = np.array(labels, dtype=object) if make is np.array else make(labels)
+    with pytest.raises(DataError, match="label in row 2 of y is missing; leave the rows"):
+        classifier().fit(X[:4], y)
+    with pytest.raises(DataError, match="label in row 2 of y is missing"):
+        TextTransferClassifier(cache=False).fit(["a", "b", "c", "d"], y)
+
+
+def test_targets_may_be_numbers_in_objects():
+    y = np.array([Decimal(int(code)) for code in CODES], dtype=object)
+    of_objects = ImageTransferRegressor("precomputed").fit(X, y).predict(X)
+    np.testing.assert_array_equal(
+        of_objects, ImageTransferRegressor("precomputed").fit(X, CODES).predict(X)
+    )
+    letters = [letter * 3 for letter in "abcdef"]
+    model = TextTransferRegressor(Letters(), cache=False)
+    assert model.fit(letters, pd.Series(range(6), dtype=object)).predict(letters).shape == (6,)
+    for wrong in (["1", "2", "3"] * 2, [1, 2, None, 4, 5, 6], [1, 2, pd.NA, 4, 5, 6]):
+        with pytest.raises(DataError, match="y must hold numbers, none of them NaN"):
+            model.fit(letters, pd.Series(wrong, dtype=object))
+
+
+def test_a_regressor_needs_two_rows():
+    model = TextTransferRegressor(Letters(), cache=False)
+    with pytest.raises(DataError, match="X has 1 sample, and a regressor learns from at least two"):
+        model.fit(["abc"], [1.0])
+    with pytest.raises(DataError, match="X has 1 sample of positive weight"):
+        model.fit(["abc", "abd"], [1.0, 2.0], sample_weight=[0.0, 1.0])
 
 
 def test_class_weight_moves_the_balance():
