@@ -35,9 +35,9 @@ class EmbeddingCache:
     Parameters
     ----------
     directory : str, path or None, default=None
-        The folder; made when the first row is written. None takes that of the environment
-        variable ``MLFUND_CACHE``, or else ``mlfund/embeddings`` in the place that the system
-        has for caches of this user.
+        The folder, in which ~ is the home of this user; made when the first row is written. None
+        takes that of the environment variable ``MLFUND_CACHE``, or else ``mlfund/embeddings`` in
+        the place that the system has for caches of this user.
     max_bytes : int, default=2 GiB
         What the files may take. Those that were used longest ago are removed.
     memory_bytes : int, default=256 MiB
@@ -81,7 +81,9 @@ class EmbeddingCache:
     @property
     def path(self) -> Path | None:
         """The folder; None if `directory` is None and this user has no place for caches."""
-        return default_path() if self.directory is None else Path(self.directory).absolute()
+        if self.directory is None:
+            return default_path()
+        return Path(os.path.expanduser(self.directory)).absolute()
 
     def get_or_compute(
         self,

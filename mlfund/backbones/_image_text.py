@@ -59,9 +59,10 @@ class ImageTextBackbone(BackboneSource):
 
     def build(self) -> ImageEncoder:
         """Return a new encoder of images with the weights."""
-        model = _load(Path(self.folder))
+        folder = self._folder
+        model = _load(folder)
         tower = ImageTower(model)
-        pixels, interpolation = _reading(Path(self.folder), model.config.vision_config.image_size)
+        pixels, interpolation = _reading(folder, model.config.vision_config.image_size)
         n_features = _length(tower, pixels.size)
         return ImageEncoder(tower, pixels, n_features, interpolation=interpolation)
 
@@ -84,8 +85,8 @@ class ImageTextBackbone(BackboneSource):
         ValueError
             If a prompt has more tokens than the model reads.
         """
-        folder = Path(self.folder)
         self._files()
+        folder = self._folder
         tokens = _tokens(folder, prompts)
         model = _load(folder)
         with torch.inference_mode():
@@ -93,8 +94,13 @@ class ImageTextBackbone(BackboneSource):
             scale = float(model.logit_scale.exp())
         return found.numpy(), scale
 
+    @property
+    def _folder(self) -> Path:
+        # `folder` stays as it was given: elsewhere, ~ is another home.
+        return Path(os.path.expanduser(self.folder))
+
     def _files(self) -> list[Path]:
-        folder = Path(self.folder)
+        folder = self._folder
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(
                 f"{folder} is no folder of a model: there is no config.json in it. Download one of "
@@ -202,7 +208,7 @@ def _length(tower: ImageTower, size: tuple[int, int, int]) -> int:
 
 def is_image_text_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a folder holds a model of images and texts; ValueError if its config is damaged."""
-    config = Path(path) / "config.json"
+    config = Path(os.path.expanduser(path)) / "config.json"
     if not config.is_file():
         return False
     content = read_json(config)

@@ -68,7 +68,7 @@ def get_backbone(given: Any, kind: str | None = None, *, download: bool = False)
         ...
     ValueError: backbone='efficientnet_lite' is not known... Did you mean 'efficientnet_lite0'?
     """
-    source = _source_of(given)
+    source = _source_of(given, kind)
     if kind is not None and source.kind != check_choice("kind", kind, KINDS):
         raise ValueError(
             f"backbone={given!r} takes {source.kind}s, and a backbone of {kind}s is needed here; "
@@ -79,7 +79,7 @@ def get_backbone(given: Any, kind: str | None = None, *, download: bool = False)
     return source
 
 
-def _source_of(given: Any) -> BackboneSource:
+def _source_of(given: Any, kind: str | None) -> BackboneSource:
     if isinstance(given, BackboneSource):
         return given
     if isinstance(given, Backbone):
@@ -87,7 +87,7 @@ def _source_of(given: Any) -> BackboneSource:
     if isinstance(given, nn.Module):
         return TorchBackbone(given)
     if isinstance(given, str | os.PathLike):
-        return _of_name(os.fspath(given))
+        return _of_name(os.fspath(given), kind)
     name = given.__name__ if isinstance(given, type) else type(given).__name__
     if hasattr(given, "export_backbone"):
         raise ValueError(
@@ -100,7 +100,7 @@ def _source_of(given: Any) -> BackboneSource:
     )
 
 
-def _of_name(name: str) -> BackboneSource:
+def _of_name(name: str, kind: str | None) -> BackboneSource:
     if name in NAMED:
         return NAMED[name]
     library, colon, model = name.partition(":")
@@ -108,15 +108,28 @@ def _of_name(name: str) -> BackboneSource:
         return LIBRARIES[library](model)
     if is_image_text_folder(name):
         return ImageTextBackbone(name)
-    if "/" in name or os.sep in name or os.path.isdir(name):
+    if "/" in name or os.sep in name or os.path.isdir(os.path.expanduser(name)):
         return HuggingFaceText(name)
-    suggestion = nearest(name, NAMED)
-    hint = f" Did you mean {suggestion!r}?" if suggestion else ""
     raise ValueError(
         f"backbone={name!r} is not known; allowed are {', '.join(map(repr, NAMED))}, 'timm:NAME', "
         "'torchvision:NAME', for texts a folder or 'OWNER/MODEL', and for images the folder of a "
-        f"CLIP model.{hint}"
+        f"CLIP model.{_hint(name, kind)}"
     )
+
+
+def _hint(name: str, kind: str | None) -> str:
+    """Return what a name that is not known may have been meant to be, or nothing."""
+    suggestion = nearest(name, NAMED)
+    if suggestion:
+        return f" Did you mean {suggestion!r}?"
+    # Libraries have a thousand names, which are not looked up for a message.
+    if kind != "text" and name.isidentifier():
+        return f" Models of libraries are given as {' or '.join(_in_libraries(name))}."
+    return ""
+
+
+def _in_libraries(name: str) -> list[str]:
+    return [repr(f"{library}:{name}") for library in LIBRARIES]
 
 
 def _names_of(kind: str) -> str:

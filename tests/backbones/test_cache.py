@@ -295,6 +295,16 @@ def test_a_killed_writer_leaves_nothing_for_good(tmp_path):
     assert not litter.exists()
 
 
+def test_a_folder_may_be_in_the_home_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    cache = EmbeddingCache("~/emb")
+    assert cache.path == tmp_path / "emb"
+    assert get_store("~/emb") is get_store(tmp_path / "emb")
+    ask(cache, range(3))
+    assert row_files(cache)
+
+
 def test_the_default_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFUND_CACHE", str(tmp_path / "named"))
     assert EmbeddingCache().path == tmp_path / "named"

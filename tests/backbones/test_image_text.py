@@ -36,6 +36,16 @@ def test_the_image_half_is_a_backbone(clip):
         get_backbone(clip, "text")
 
 
+def test_a_folder_may_be_in_the_home_of_the_user(clip, monkeypatch):
+    monkeypatch.setenv("HOME", str(clip.parent))
+    monkeypatch.setenv("USERPROFILE", str(clip.parent))
+    source = get_backbone("~/clip", "image")
+    assert source == ImageTextBackbone("~/clip")
+    assert source.fingerprint == ImageTextBackbone(str(clip)).fingerprint
+    assert source.load().n_features == N_FEATURES
+    assert source.embed_prompts(["a rose"])[0].shape == (1, N_FEATURES)
+
+
 def test_the_fingerprint_is_that_of_the_files(clip, tmp_path):
     folder = tmp_path / "other"
     shutil.copytree(clip, folder)

@@ -4,6 +4,7 @@ import copy
 import importlib
 import os
 import pickle
+import re
 import sys
 import threading
 
@@ -80,6 +81,17 @@ def test_download_is_only_what_is_asked_for():
 def test_what_is_no_backbone_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         get_backbone(given)
+
+
+def test_names_of_libraries_are_hinted_at_for_images():
+    hint = "Models of libraries are given as 'timm:resnet50' or 'torchvision:resnet50'."
+    for kind in ("image", None):
+        with pytest.raises(ValueError, match=re.escape(hint)):
+            get_backbone("resnet50", kind)
+    for name, kind in [("resnet50", "text"), ("tim:resnet18", "image"), ("my model", "image")]:
+        with pytest.raises(ValueError, match="is not known") as raised:
+            get_backbone(name, kind)
+        assert "of libraries" not in str(raised.value)
 
 
 def test_encoder_of_ones_own_has_to_be_exported():
