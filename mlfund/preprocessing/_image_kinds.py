@@ -149,12 +149,27 @@ def _images_of(X: np.ndarray, channels: str, image_shape: ImageShapeLike) -> Seq
             f"X has shape {X.shape}; {ALLOWED}. Say image_shape=(height, width) if these are "
             "flattened rows of images."
         )
+    if X.ndim == 4:
+        _refuse_mistaken(X.shape, channels)
     form = form_of(X, channels, image_shape)
     if form.n_channels > MOST_COLOURS:
         raise DataError(
             f"X has images of {form}; give 1 (grey), 3 (colours), or one more for transparency."
         )
     return list(form.as_nhwc(X))
+
+
+def _refuse_mistaken(shape: tuple[int, ...], channels: str) -> None:
+    """Refuse channels at the other end; `form_of` would have it so, said by `image_shape`."""
+    ends = (shape[1], shape[3])
+    counted, other = ends if channels == "first" else ends[::-1]
+    if counted > MOST_COLOURS >= other:
+        opposite = "first" if channels == "last" else "last"
+        raise DataError(
+            f"X has images of shape {shape[1:]}, which with channels={channels!r} means {counted} "
+            f"channels of {other} pixels, and images have at most {MOST_COLOURS} channels; give "
+            f"channels={opposite!r}."
+        )
 
 
 def _images_among(

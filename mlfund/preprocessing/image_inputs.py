@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from io import BytesIO
@@ -35,6 +36,12 @@ __all__ = ["READING_VERSION", "GivenImages", "given_images", "image_keys", "imag
 READING_VERSION = 2
 INTERPOLATIONS = ("bicubic", "bilinear")
 KEY_BYTES = 16
+# Characters of a text that a message shows.
+SHOWN = 60
+TEXTS = (
+    "strings are taken for paths of images, and texts need backbone='all-MiniLM-L6-v2', "
+    "TextTransferClassifier or TextTransferRegressor"
+)
 
 
 def image_rows(
@@ -329,7 +336,17 @@ class _Files(GivenImages):
             )
         others = f", nor are {len(missing) - 1} others" if len(missing) > 1 else ""
         where = "" if os.path.isabs(path) else f"; paths are looked up from {os.getcwd()}"
-        raise DataError(f"{path} (row {place} of X) is not there{others}{where}.")
+        texts = len(missing) == len(self.items) and all(map(_is_text, self.items))
+        shown = str(path)
+        if texts and len(shown) > SHOWN:
+            shown = f"{shown[:SHOWN]}..."
+        hint = f"; {TEXTS}" if texts else ""
+        raise DataError(f"{shown} (row {place} of X) is not there{others}{where}{hint}.")
+
+
+def _is_text(item: Any) -> bool:
+    """Whether somebody probably means a text, and no file: it does not end as names of files."""
+    return isinstance(item, str) and re.search(r"\.\w{1,5}$", item) is None
 
 
 class _Pictures(GivenImages):

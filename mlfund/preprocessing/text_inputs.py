@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -88,6 +89,11 @@ def _cells(X: Any) -> list[Any]:
         )
     shape = tuple(X.shape)
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
+        if len(shape) > 2:
+            raise DataError(
+                f"X has {len(shape)} axes, as images have, and the backbone reads texts: give one "
+                "string a row, or a backbone of images."
+            )
         what = f"{shape[1]} columns" if len(shape) == 2 else f"{len(shape)} axes"
         raise DataError(
             f"X has {what}, and texts are read from one column; select it, for instance by "
@@ -105,12 +111,35 @@ def _text(cell: Any, row: int) -> str:
         return cell if type(cell) is str else str(cell)
     if _is_missing(cell):
         raise DataError(f"Row {row} of X is missing ({cell}); drop the row or fill it with a text.")
+    if _is_image(cell):
+        raise DataError(
+            f"Row {row} of X is an image ({type(cell).__name__}), and the backbone reads texts: "
+            "give one string a row, or a backbone of images."
+        )
     shown = repr(cell)
     shown = shown if len(shown) <= SHOWN else shown[:SHOWN] + "..."
     raise DataError(
-        f"Row {row} of X is {shown} of type {type(cell).__name__}, and texts are strings; convert "
-        "the column, for instance by X.astype(str)."
+        f"Row {row} of X is {shown} of type {type(cell).__name__}, and texts are strings; "
+        f"{_advice(cell)}."
     )
+
+
+def _advice(cell: Any) -> str:
+    """Return how what is no string becomes one."""
+    if isinstance(cell, bytes | bytearray):
+        # Their str() is the text of a literal, b'...'.
+        return "decode each, for instance by row.decode()"
+    if isinstance(cell, list | tuple | np.ndarray):
+        return "give one string a row, for instance by ' '.join(row)"
+    return "convert the column, for instance by X.astype(str)"
+
+
+def _is_image(cell: Any) -> bool:
+    """Whether a cell is an array with axes, or an image of Pillow."""
+    # Without Pillow nobody has images of it.
+    pillow = sys.modules.get("PIL.Image")
+    is_picture = pillow is not None and isinstance(cell, pillow.Image)
+    return is_picture or getattr(cell, "ndim", 0) > 1
 
 
 def _is_missing(cell: Any) -> bool:

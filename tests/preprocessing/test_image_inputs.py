@@ -417,6 +417,30 @@ def test_files_that_are_missing_are_named_before_any_is_read(files, tmp_path, mo
         given_images([paths[0], str(tmp_path)])
 
 
+def test_texts_for_a_backbone_of_images_are_told_where_they_belong(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hint = "; strings are taken for paths of images, and texts need backbone='all-MiniLM-L6-v2'"
+    with pytest.raises(DataError, match=rf"^A gem\. \(row 0 of X\) is not there.*{hint}"):
+        given_images(["A gem.", "Too long, and not funny."])
+    with pytest.raises(DataError, match=hint) as raised:
+        given_images(["A long film. " * 1000])
+    assert len(str(raised.value)) < 500
+    for paths in (["1.png", "2.jpeg"], [Path("1")], ["1.png", "a"]):
+        with pytest.raises(DataError, match="is not there") as raised:
+            given_images(paths)
+        assert "texts need" not in str(raised.value)
+
+
+@pytest.mark.parametrize("form", ["array", "list"])
+@pytest.mark.parametrize("channels", ["first", "last"])
+def test_channels_at_the_other_end_are_told_what_to_give(form, channels):
+    shape = (4, 32, 32, 3) if channels == "first" else (4, 3, 32, 32)
+    X = np.zeros(shape) if form == "array" else list(np.zeros(shape))
+    opposite = "last" if channels == "first" else "first"
+    with pytest.raises(DataError, match=f"32 channels of 3 pix.*; give channels='{opposite}'\\.$"):
+        given_images(X, channels=channels)
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n\x00\x00"])
 def test_damaged_images_are_named(files, content):
     files[3].write_bytes(content)

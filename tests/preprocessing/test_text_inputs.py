@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import sparse
 
 from mlfund._check import DataError
@@ -61,14 +63,19 @@ def test_tables_of_other_libraries_are_read():
         (["a", 3], "Row 1 of X is 3 of type int, and texts are strings"),
         (np.zeros((3, 1)), "Row 0 of X is 0.0 of type float"),
         ([b"bytes"], "Row 0 of X is b'bytes' of type bytes"),
+        ([b"bytes"], "texts are strings; decode each, for instance by row.decode()."),
         ([["a"], ["b"]], "Row 0 of X is ['a'] of type list"),
+        ([("a", "b")], "texts are strings; give one string a row, for instance by ' '.join(row)."),
+        ([Image.new("L", (4, 4))], "Row 0 of X is an image (Image), and the backbone reads texts"),
+        ([np.zeros((8, 8, 3))], "Row 0 of X is an image (ndarray), and the backbone reads texts"),
         (["a", " \n\t"], "Row 1 of X is an empty text; drop the row or fill it with one."),
         (["", "b"], "Row 0 of X is an empty text"),
         ("a text", "X is one str; give a list with a text for each row."),
         ([], "X holds no text: 0 sample(s), and a minimum of 1 is required."),
         (np.empty(0, dtype=object), "X holds no text"),
         (pd.DataFrame({"a": TEXTS, "b": TEXTS}), "X has 2 columns, and texts are read from one"),
-        (np.zeros((2, 2, 2)), "X has 3 axes"),
+        (np.zeros((2, 2, 2)), "X has 3 axes, as images have, and the backbone reads texts"),
+        (torch.zeros((2, 3, 4, 4)), "X has 4 axes, as images have, and the backbone reads texts"),
         (np.array("text"), "X has 0 axes"),
         (sparse.eye_array(3).tocsr(), "X is a csr_array; give texts as a list"),
         ({"a": 1}, "X is a dict; give texts as a list"),
