@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
@@ -123,7 +125,7 @@ class ZeroShotImageClassifier(VersionStamped, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : object
-            Ignored.
+            Ignored, but for having a row for each label.
         y : array-like of shape (n,), optional
             Labels. Without `classes` they name the classes; with it they are only checked to be
             among them.
@@ -135,13 +137,14 @@ class ZeroShotImageClassifier(VersionStamped, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there are fewer than two classes, captions are missing or too long, or `y` has
-            labels that are no classes.
+            If there are fewer than two classes or they are of several types, captions are
+            missing or too long, or `y` has labels that are missing or no classes.
         FileNotFoundError
             If the model is not there.
         ImportError
             If transformers is not installed.
         """
+        _check_lengths(X, y)
         captions = _captions(self.classes, self.templates, y)
         labels = np.asarray(list(captions))
         order = np.argsort(labels)
@@ -188,6 +191,21 @@ class ZeroShotImageClassifier(VersionStamped, ClassifierMixin, BaseEstimator):
         cosines = _directions(embeddings).astype(np.float64) @ self.text_embeddings_.T
         return np.asarray(softmax(self.scale_ * cosines, axis=1))
 
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithms of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of n images
+            See `predict_proba`.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n, n_classes)
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each image.
 
@@ -215,6 +233,7 @@ class ZeroShotImageClassifier(VersionStamped, ClassifierMixin, BaseEstimator):
 def _captions(classes: Any, templates: Sequence[str], y: Any) -> dict[Any, list[str]]:
     """Return the captions of each class."""
     if isinstance(classes, Mapping):
+        _check_names(list(classes))
         captions = {
             label: [given] if isinstance(given, str) else list(given)
             for label, given in classes.items()
@@ -240,11 +259,52 @@ def _names(classes: Any, y: Any) -> list[Any]:
         )
     if isinstance(classes, str):
         raise ValueError(f"classes={classes!r} is one text; give a list of names.")
-    names = np.unique(np.asarray(y)).tolist() if classes is None else list(classes)
+    names = _labels(y) if classes is None else list(classes)
+    _check_names(names)
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(f"classes has {next(iter(twice))!r} more than once; name each once.")
     return names
+
+
+def _check_names(names: list[Any]) -> None:
+    """Refuse names of which an array would make others, or that cannot be sorted."""
+    if any(_missing(name) for name in names):
+        raise ValueError("classes has None or NaN, which names no class; leave it out.")
+    kinds = {_kind(name) for name in names}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"classes has names of several types ({', '.join(sorted(kinds))}); give all as "
+            "strings, or all as numbers."
+        )
+
+
+def _kind(name: Any) -> str:
+    if isinstance(name, str | Number):
+        return "strings" if isinstance(name, str) else "numbers"
+    return type(name).__name__
+
+
+def _labels(y: Any) -> list[Any]:
+    """Return the labels that y has, each once, as they are and not as an array makes them."""
+    labels = np.asarray(y, dtype=object).ravel().tolist()
+    for row, label in enumerate(labels):
+        if _missing(label):
+            raise ValueError(
+                f"The label in row {row} of y is missing; leave the rows without labels out."
+            )
+    return list(dict.fromkeys(labels))
+
+
+def _missing(label: Any) -> bool:
+    return np.ndim(label) == 0 and bool(pd.isna(label))
+
+
+def _check_lengths(X: Any, y: Any) -> None:
+    if y is None or not (hasattr(X, "__len__") and hasattr(y, "__len__")):
+        return
+    if len(X) != len(y):
+        raise ValueError(f"X has {len(X)} rows and y has {len(y)}; give a label for each image.")
 
 
 def _filled(name: Any, templates: Sequence[str]) -> list[str]:
@@ -261,7 +321,7 @@ def _filled(name: Any, templates: Sequence[str]) -> list[str]:
 def _check_labels(y: Any, classes: np.ndarray) -> None:
     if y is None:
         return
-    others = sorted(set(np.unique(np.asarray(y)).tolist()) - set(classes.tolist()), key=str)
+    others = sorted(set(_labels(y)) - set(classes.tolist()), key=str)
     if others:
         shown = ", ".join(map(repr, others[:SHOWN])) + (", ..." if len(others) > SHOWN else "")
         raise ValueError(f"y has labels that are not among classes: {shown}; add them to classes.")

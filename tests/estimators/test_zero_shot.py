@@ -7,6 +7,7 @@ import pickle
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.base import clone
@@ -160,6 +161,13 @@ REFUSED = {
     "blank": ({"classes": {"a": "x", "b": " "}}, "no caption for 'b'"),
     "template": ({"templates": ["a photo"]}, r"templates has 'a photo'; each is a text with \{\}"),
     "no template": ({"templates": []}, "templates has nothing"),
+    "types": (
+        {"classes": [1, "b"]},
+        r"names of several types \(numbers, strings\); give all as str",
+    ),
+    "types of keys": ({"classes": {1: "a rose", "b": "a tree"}}, "names of several types"),
+    "None": ({"classes": {"a": "x", None: "y"}}, "classes has None or NaN, which names no class"),
+    "NaN": ({"classes": ["a", float("nan")]}, "classes has None or NaN"),
     "backbone": ({"backbone": 3}, "backbone must be the folder of a model of images and texts"),
     "long": (
         {"templates": ["{}" + " word" * 50]},
@@ -178,3 +186,28 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(clip, name):
 def test_labels_that_are_no_classes_are_refused(clip):
     with pytest.raises(ValueError, match="y has labels that are not among classes: 'rose'; add"):
         make(clip).fit(IMAGES, ["daisy", "rose"] * 3)
+
+
+def test_labels_that_name_no_class_are_refused(clip):
+    for missing in (None, float("nan"), pd.NA):
+        with pytest.raises(ValueError, match="The label in row 2 of y is missing; leave"):
+            make(clip, None).fit(None, ["a", "b", missing, "b"])
+        with pytest.raises(ValueError, match="The label in row 1 of y is missing"):
+            make(clip).fit(None, pd.Series(["daisy", missing], dtype=object))
+    with pytest.raises(ValueError, match=r"names of several types \(numbers, strings\)"):
+        make(clip, None).fit(None, [1, "b", 1])
+    with pytest.raises(ValueError, match="X has 6 rows and y has 5; give a label for each image"):
+        make(clip).fit(IMAGES, ["daisy"] * 5)
+
+
+def test_logarithms_are_those_of_the_probabilities(clip):
+    zero_shot = make(clip).fit()
+    wanted = np.log(zero_shot.predict_proba(IMAGES))
+    np.testing.assert_array_equal(zero_shot.predict_log_proba(IMAGES), wanted)
+
+
+def test_the_folder_may_be_in_the_home_of_the_user(clip, monkeypatch):
+    monkeypatch.setenv("HOME", str(clip.parent))
+    monkeypatch.setenv("USERPROFILE", str(clip.parent))
+    found = make("~/clip").fit().predict_proba(IMAGES)
+    np.testing.assert_array_equal(found, make(clip).fit().predict_proba(IMAGES))
