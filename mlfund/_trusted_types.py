@@ -176,6 +176,8 @@ def reviewed_types() -> dict[str, str]:
     names = (f"{type(entry).__module__}.{type(entry).__qualname__}" for entry in entries)
     # A path, which `checkpoint_dir` may be, is made of its parts; nothing is opened.
     paths = (f"{kind.__module__}.{kind.__qualname__}" for kind in (PosixPath, WindowsPath))
+    # A device, which `device` may be, is made of its name and number; nothing is put there.
+    devices = {"torch.device": "ConstructorFromReduceNode"}
     # A search holds its splitter, which is a few numbers, and scorers, whose functions take
     # labels and predictions and return a number.
     splitters = (f"sklearn.model_selection._split.{name}" for name in _SPLITTERS)
@@ -187,4 +189,5 @@ def reviewed_types() -> dict[str, str]:
         | dict.fromkeys(splitters, "ObjectNode")
         | dict.fromkeys(metric_names, "FunctionNode")
         | dict.fromkeys(paths, "ConstructorFromReduceNode")
+        | devices
     )

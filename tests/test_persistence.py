@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
@@ -160,6 +161,22 @@ def test_the_vocabulary_holds_plain_numbers_only_and_is_trusted():
         plain = (int, float, bool, str, type(None))
         assert all(type(value) in plain for value in vars(entry).values()), entry
         assert f"{type(entry).__module__}.{type(entry).__name__}" in trusted_types()
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda:1", "mps"])
+def test_a_device_of_torch_is_restored(write, name):
+    model = mlfund.ImageTransferClassifier(device=torch.device(name))
+    assert load(write(dump(model))).device == model.device
+
+
+def test_a_model_that_was_fitted_with_a_device_of_torch_is_saved(tmp_path):
+    model = mlfund.ImageTransferClassifier("precomputed", device=torch.device("cpu"))
+    model.fit(X, LABELS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mlfund.save(model, tmp_path / "model.skops")
+    again = mlfund.load(tmp_path / "model.skops")
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
 
 
 def test_entries_around_what_torch_and_numpy_trust_are_restored(write):
