@@ -181,7 +181,7 @@ def test_parameters_are_checked(options, message):
 
 
 def test_the_wrong_kind_is_refused():
-    with pytest.raises(ValueError, match="texts are"):
+    with pytest.raises(ValueError, match="the backbone reads texts"):
         embed(Letters(), images(2), cache=False)
     with pytest.raises(ValueError, match="there"):
         embed(image_source(), ["no file of this name"], cache=False)
