@@ -18,7 +18,7 @@ from benchmarks.vision.problem import Case, make_images
 
 REPEATS = 5
 N_IMAGES = 6_000
-NETS = ("lenet", "simple", "fast", "resnet20")
+NETS = ("lenet", "strided", "simple", "resnet20", "fast")
 # Images per second against: at least so many times those of the others.
 LINES = {"bare loop": 0.95, "skorch": 2.0, "DataLoader": 2.0}
 OURS = "mlfund"

@@ -1,11 +1,15 @@
 """Race on chosen cases, one after the other.
 
-``python -m benchmarks.vision --net simple fast --batch 128 512 --precision float32 bf16``
+``python -m benchmarks.vision --net simple fast --batch 128 512 --precision float32 bf16``. Each
+takes its place in ``benchmarks/results/vision.json`` when it is done.
 """
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
-from benchmarks.vision import N_IMAGES, NETS, REPEATS, cases, report, run
+from benchmarks.run import execute, store_rows
+from benchmarks.vision import N_IMAGES, NETS, REPEATS, cases
 
 
 def main() -> None:
@@ -27,7 +31,13 @@ def main() -> None:
     )
     for case in entered:
         # One after the other, so that a long race can be followed.
-        print(report(run(entered=[case], repeats=chosen.repeats)), flush=True)
+        record, text = execute("vision", entered=[case], repeats=chosen.repeats)
+        print(f"{text}\n\nstored in {store_rows(record, 'cases', _place)}", flush=True)
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """Return what is no repetition of another row: all of its case."""
+    return str(sorted(row["case"].items()))
 
 
 if __name__ == "__main__":
