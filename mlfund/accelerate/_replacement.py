@@ -34,7 +34,8 @@ class ReplacementMeta(ABCMeta):
         return super().__instancecheck__(instance) or isinstance(instance, _checked(cls))
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return super().__subclasscheck__(subclass) or issubclass(subclass, _checked(cls))
+        # By its bases: a replaced class that is abstract would ask its subclasses, this one too.
+        return super().__subclasscheck__(subclass) or _checked(cls) in subclass.__mro__
 
 
 def _checked(cls: type) -> type | tuple[()]:

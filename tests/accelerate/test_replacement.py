@@ -15,6 +15,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import _logistic
+from sklearn.model_selection import _search
 from sklearn.neural_network import _multilayer_perceptron as _mlp
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -61,6 +62,19 @@ def test_a_subclass_is_no_class_of_what_it_does_not_derive_from(LogisticRegressi
     assert isinstance(Mine(), LogisticRegression)
     assert not isinstance(_logistic.LogisticRegression(), Mine)
     assert not issubclass(_logistic.LogisticRegression, Mine)
+
+
+def test_abstract_bases_of_what_was_replaced_still_tell_classes(record):
+    from sklearn.model_selection import GridSearchCV
+
+    # They ask their subclasses, among which the replacements are.
+    assert GridSearchCV is not _search.GridSearchCV
+    for search in (GridSearchCV, _search.GridSearchCV):
+        assert issubclass(search, _search.BaseSearchCV)
+        assert isinstance(search(StandardScaler(), {}), _search.BaseSearchCV)
+        assert isinstance(search(StandardScaler(), {}), GridSearchCV)
+    assert not isinstance(StandardScaler(), _search.BaseSearchCV)
+    assert not issubclass(StandardScaler, _search.BaseSearchCV)
 
 
 def test_parameters_text_and_clone_are_scikit_learns(LogisticRegression):

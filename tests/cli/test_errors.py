@@ -20,7 +20,7 @@ def test_a_missing_file_with_a_similar_neighbour(refused, churn):
 
 
 def test_a_folder_in_place_of_a_file(refused, tmp_path):
-    assert "is a folder; give the path of one csv" in refused("advise", tmp_path, "--target", "y")
+    assert "name one file of it if you mean a table" in refused("advise", tmp_path, "--target", "y")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"", mtime=0)])

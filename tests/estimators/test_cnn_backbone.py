@@ -62,8 +62,8 @@ def test_a_head_can_be_trained_before_all_layers(backbone):
 
 
 def test_searches_choose_between_starts(backbone):
-    grid = {"backbone": [None, backbone], "learning_rate_init": [0.005]}
-    net = CNNClassifier(SMALL, max_iter=10, batch_size=16, random_state=0)
+    grid = {"backbone": [None, backbone], "learning_rate_init": [0.02]}
+    net = CNNClassifier(SMALL, max_iter=30, batch_size=16, random_state=0)
     search = GridSearchCV(net, grid, cv=2).fit(X, Y)
     scratch, pretrained = search.cv_results_["mean_test_score"]
     assert pretrained > scratch
