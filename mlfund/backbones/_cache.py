@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlfund._check import check_positive
-from mlfund.backbones._cache_files import NOTE, n_rows_of, row_files, row_folders
+from mlfund.backbones._cache_files import NOTE, keys_of, row_files, row_folders
 from mlfund.backbones._cache_store import Compute, Report, Space, Store, store_of
 
 MAX_BYTES = 2 * 2**30
@@ -134,7 +134,8 @@ class EmbeddingCache:
                 BackboneRows(
                     backbone=str(note["backbone"]),
                     reading=", ".join(map(str, note.get("reading", []))),
-                    n_rows=sum(n_rows_of(file) for file, _ in files),
+                    # Workers that began at the same time may have written the same rows.
+                    n_rows=len({key for file, _ in files for key in keys_of(file)}),
                     n_bytes=sum(stat.st_size for _, stat in files),
                 )
             )
@@ -183,8 +184,10 @@ class BackboneRows:
     ----------
     backbone, reading : str
         Names for persons.
-    n_rows, n_bytes : int
-        In files.
+    n_rows : int
+        Distinct rows in files.
+    n_bytes : int
+        Size of the files; rows that two processes wrote at once are in two of them.
     """
 
     backbone: str
@@ -217,7 +220,7 @@ class CacheInfo:
 
     @property
     def n_rows(self) -> int:
-        """Rows in files."""
+        """Distinct rows in files."""
         return sum(rows.n_rows for rows in self.backbones)
 
     @property

@@ -147,8 +147,7 @@ class RowFolder:
         for name in names - self._files.keys():
             try:
                 with open(self.path / name, "rb") as file:
-                    n_rows, _ = _read_head(file)
-                    keys = file.read(n_rows * KEY_BYTES)
+                    keys = _read_keys(file)
                     found = os.fstat(file.fileno())
             except OSError:
                 # Gone again, or not to be read by this user.
@@ -156,8 +155,7 @@ class RowFolder:
             except ValueError as error:
                 self._remove_damaged(name, error)
                 continue
-            cut = [keys[i : i + KEY_BYTES] for i in range(0, len(keys), KEY_BYTES)]
-            self._add(name, RowFile(cut, found.st_size), found.st_mtime)
+            self._add(name, RowFile(keys, found.st_size), found.st_mtime)
         for name in self._files.keys() - names:
             self._forget(name)
 
@@ -259,6 +257,12 @@ def _read_head(file: BufferedReader) -> tuple[int, int]:
     return n_rows, n_features
 
 
+def _read_keys(file: BufferedReader) -> list[bytes]:
+    n_rows, _ = _read_head(file)
+    keys = file.read(n_rows * KEY_BYTES)
+    return [keys[i : i + KEY_BYTES] for i in range(0, len(keys), KEY_BYTES)]
+
+
 def _read_rows(file: BufferedReader, wanted: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return rows by increasing numbers, and the checksums that were written with them."""
     n_rows, n_features = _read_head(file)
@@ -306,13 +310,13 @@ def row_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
     return found
 
 
-def n_rows_of(path: Path) -> int:
-    """Return the number of rows in a file; 0 where it is damaged or gone."""
+def keys_of(path: Path) -> list[bytes]:
+    """Return the keys of the rows in a file; none where it is damaged or gone."""
     try:
         with open(path, "rb") as file:
-            return _read_head(file)[0]
+            return _read_keys(file)
     except (OSError, ValueError):
-        return 0
+        return []
 
 
 def remove_oldest(root: Path, max_bytes: int) -> list[str]:

@@ -18,7 +18,7 @@ from sklearn.base import clone
 
 from mlfund.backbones import _cache, _cache_files
 from mlfund.backbones._cache import EmbeddingCache, get_store
-from mlfund.backbones._cache_files import EmbeddingCacheWarning
+from mlfund.backbones._cache_files import EmbeddingCacheWarning, RowFolder
 from mlfund.backbones._cache_memory import MemoryRows
 from mlfund.backbones._cache_store import Space, Store
 
@@ -281,6 +281,16 @@ def test_info_and_clear(cache):
     assert cache.info().n_rows == 0
     assert ask(cache, [0]) == [0]
     assert (cache.path / "mine.txt").exists()
+
+
+def test_rows_that_two_processes_computed_at_once_count_once(cache):
+    for numbers in ([1, 2, 3], [2, 3, 4, 5]):
+        # Neither has seen the file of the other.
+        RowFolder(cache.path / SPACE.name, {"backbone": SPACE.backbone}).write(
+            keys_of(numbers), embedding(numbers)
+        )
+    assert len(row_files(cache)) == 2
+    assert cache.info().n_rows == 5
 
 
 def test_a_killed_writer_leaves_nothing_for_good(tmp_path):
