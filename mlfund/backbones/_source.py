@@ -198,7 +198,7 @@ def file_fingerprint(path: str | os.PathLike[str]) -> str:
     FileNotFoundError
         If there is no such file.
     """
-    file = Path(path).resolve()
+    file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise FileNotFoundError(f"There is no file of weights {file}; give the path of one.")
     found = file.stat()

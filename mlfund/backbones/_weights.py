@@ -33,7 +33,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     ValueError
         If the file is damaged, or holds anything but tensors and plain values.
     """
-    file = Path(path)
+    file = Path(path).expanduser()
     if not file.is_file():
         raise FileNotFoundError(f"There is no file of weights {file}; give the path of one.")
     try:

@@ -29,6 +29,7 @@ from mlfund.backbones import (
     shared_encoder,
 )
 from mlfund.backbones._source import KEPT, file_fingerprint
+from mlfund.backbones._weights import read_weights
 from mlfund.nets.convnet import ReadPixels
 from mlfund.nets.layers import Activate, Conv, GlobalPool, Norm, build
 from tests.backbones.tiny import image_source, images
@@ -142,6 +143,13 @@ def test_pickle_is_small_and_refuses_other_weights(kept):
     # A second pickle does not forget what the first one was made with.
     with pytest.raises(ValueError, match="have changed"):
         pickle.loads(pickle.dumps(again)).check()
+
+
+def test_paths_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "w.pt")
+    assert file_fingerprint("~/w.pt") == file_fingerprint(tmp_path / "w.pt")
+    assert list(read_weights("~/w.pt")) == ["weight"]
 
 
 def test_fingerprint_is_that_of_content_read_once(tmp_path, monkeypatch):
