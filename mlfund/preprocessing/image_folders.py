@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -181,12 +182,25 @@ def _drawn(found: list[Any], most: int | None, random_state: Any) -> list[Any]:
     groups: dict[Any, list[int]] = {}
     for place in order.tolist():
         groups.setdefault(found[place][1:], []).append(place)
-    share = most / len(found)
-    # Two of each at least: a class needs one to train and one to test on.
-    kept = [
-        place for group in groups.values() for place in group[: max(2, int(share * len(group)))]
-    ]
+    take = _shares([len(group) for group in groups.values()], most)
+    kept = [place for group, n in zip(groups.values(), take, strict=True) for place in group[:n]]
     return [found[place] for place in sorted(kept)]
+
+
+def _shares(counts: list[int], most: int) -> list[int]:
+    """Return how many of each are kept, `most` together unless two of each are more."""
+    # A class needs one to train and one to test on.
+    taken = [min(2, count) for count in counts]
+    share = most / sum(counts)
+    goals = [share * count for count in counts]
+    # The next is of the class that is furthest from its share.
+    lacking = [(taken[place] - goal, place) for place, goal in enumerate(goals)]
+    heapq.heapify(lacking)
+    for _ in range(most - sum(taken)):
+        place = lacking[0][1]
+        taken[place] += 1
+        heapq.heapreplace(lacking, (taken[place] - goals[place], place))
+    return taken
 
 
 def read_files(

@@ -159,6 +159,11 @@ def test_some_of_many_keep_the_shares(tmp_path):
     assert load_image_folder(tmp_path, max_images=21, random_state=1).filenames != data.filenames
     assert len(load_image_folder(tmp_path, max_images=100).target) == 63
     assert np.bincount(load_image_folder(tmp_path, max_images=1).target).tolist() == [2, 2, 2]
+    # What dividing leaves over is drawn too: no fewer than were asked for.
+    assert [len(load_image_folder(tmp_path, max_images=n).target) for n in range(6, 64)] == list(
+        range(6, 64)
+    )
+    assert np.bincount(load_image_folder(tmp_path, max_images=32).target).tolist() == [20, 10, 2]
 
 
 @pytest.mark.parametrize("most", [0, -1, 2.5, "9"])
