@@ -27,11 +27,19 @@ class TransferNet(nn.Module):
         From inputs to embeddings.
     n_outputs : int
         Raw scores of a row. They are 0 to begin with.
+
+    Attributes
+    ----------
+    scale : Tensor of shape ()
+        What embeddings are multiplied with before they reach the head, see `set_scale`.
     """
+
+    scale: Tensor
 
     def __init__(self, encoder: Encoder, n_outputs: int) -> None:
         super().__init__()
         self.encoder = encoder
+        self.register_buffer("scale", torch.ones(()))
         self.head = nn.Linear(encoder.n_features, n_outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -109,14 +117,28 @@ class TransferNet(nn.Module):
         return found
 
     @torch.no_grad()
+    def set_scale(self, X: Tensor) -> None:
+        """Bring the embeddings of X to a root mean square of 1.
+
+        A step of Adam moves a score by the learning rate times the sum of the features: without
+        this a rate that suits one backbone would do next to nothing on another, whose embeddings
+        have a length of 1. Rows are not scaled one by one, as their lengths may say something.
+        """
+        self.eval()
+        size = self.encoder(X).float().square().mean().sqrt()
+        if torch.isfinite(size) and size > 0:
+            self.scale.copy_(1 / size)
+
+    @torch.no_grad()
     def set_head(self, coef: np.ndarray, intercept: np.ndarray) -> None:
         """Give the head the weights of a linear model on embeddings."""
+        coef = np.asarray(coef) / float(self.scale)
         self.head.weight.copy_(torch.from_numpy(np.array(coef, dtype=np.float32)))
         self.head.bias.copy_(torch.from_numpy(np.array(intercept, dtype=np.float32)))
 
     def forward(self, X: Tensor) -> Tensor:
         """Return raw scores, (n, n_outputs)."""
-        raw: Tensor = self.head(self.encoder(X).to(self.head.weight.dtype))
+        raw: Tensor = self.head(self.scale * self.encoder(X).to(self.head.weight.dtype))
         return raw
 
 

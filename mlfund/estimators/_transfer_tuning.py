@@ -34,6 +34,8 @@ from mlfund.nets.views import VIEWS, AveragedViews
 
 # Rows of a step where `batch_size` is "auto": small, since there are few rows and few epochs.
 BATCH_SIZE = 32
+# Rows that tell how large embeddings are.
+SCALED_ROWS = 32
 # Tokens of a text that shows how much memory a token takes at most, unless texts are shorter.
 PROBED_TOKENS = 1024
 # Fitted attributes that no file holds: what they are is made again from what it holds.
@@ -206,8 +208,6 @@ class Tuning(BuiltModule):
                 change.check(net.encoder)
         n_groups = len(net.encoder.groups())
         net.freeze_below(n_groups if plan.n_groups is None else min(plan.n_groups, n_groups))
-        if plan.head is not None:
-            net.set_head(*plan.head)
         if plan.augmentations:
             self._pixels = net.pixels
         # Names, since only these are saved; the rest is in the backbone. Before the net moves,
@@ -217,6 +217,9 @@ class Tuning(BuiltModule):
         torch.manual_seed(seed)
         rows = tensor_of(X, slice(0, probe.PROBED_ROWS), device)
         seen = probe.first_pass(net, rows, str(plan.source))
+        net.set_scale(tensor_of(X, slice(0, SCALED_ROWS), device))
+        if plan.head is not None:
+            net.set_head(*plan.head)
         if isinstance(net.encoder, TextEncoder):
             seen = self._seen_at_full_length(net, net.encoder, seen, device)
         return ProbedScores(net, recipe, seen)

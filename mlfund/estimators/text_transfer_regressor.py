@@ -43,7 +43,7 @@ class TextTransferRegressor(TextTransfer, TransferRegressor):
     backbone_lr : float, default=1e-5
         Largest learning rate of the topmost group of the backbone.
     head_lr : float, default=1e-3
-        Largest learning rate of the head.
+        Largest learning rate of the head, which sees embeddings with a root mean square of 1.
     layer_decay : float, default=1.0
         Learning rate of a group of layers as a share of that of the group above it, in (0, 1].
     max_iter : int, default=10

@@ -52,6 +52,46 @@ def test_validation_rows_have_a_width_of_their_own(texts):
     assert model.best_validation_score_ == (model.predict(tokens) == ["a", "x"]).mean()
 
 
+@dataclasses.dataclass(frozen=True)
+class Faint(Letters):
+    """Letters whose embeddings are a hundredth as large."""
+
+    @property
+    def fingerprint(self):
+        return f"faint-{self.seed}"
+
+    def build(self):
+        encoder = super().build()
+        with torch.no_grad():
+            encoder.letters.weight /= 100
+        return encoder
+
+
+@pytest.mark.parametrize("strategy", ["full", "linear_probe_then_fine_tune"])
+def test_units_of_embeddings_do_not_matter_to_the_head(strategy):
+    # Gradients of small weights of the backbone are larger, and clipped with those of the head.
+    options = {"strategy": strategy, "backbone_lr": 1e-12, "head_lr": 0.05, "clip_norm": None}
+    plain, faint = (
+        text_classifier(backbone=source, **options).fit(TEXTS, Y) for source in (Letters(), Faint())
+    )
+    np.testing.assert_allclose(faint.predict_proba(TEXTS), plain.predict_proba(TEXTS), atol=1e-4)
+    again = pickle.loads(pickle.dumps(faint))
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), faint.predict_proba(TEXTS))
+    seen = faint.module_.encoder(torch.from_numpy(faint.module_.encoder.tokenise(TEXTS)))
+    assert float(faint.module_.scale * seen.detach().square().mean().sqrt()) == pytest.approx(1)
+
+
+def test_embeddings_without_size_are_left_as_they_are():
+    class Dark(Letters):
+        def build(self):
+            encoder = super().build()
+            torch.nn.init.zeros_(encoder.letters.weight)
+            return encoder
+
+    model = text_classifier(backbone=Dark()).fit(TEXTS, Y)
+    assert (float(model.module_.scale), np.isfinite(model.predict_proba(TEXTS)).all()) == (1, True)
+
+
 class WideEncoder(LetterEncoder):
     """Like a transformer: each token of a batch has a wide state, those that fill up too."""
 
