@@ -225,7 +225,8 @@ class _Course:
             else skipped("input_scale", "Integers are looked up, not multiplied."),
             data.check_constant_columns(X, names),
             data.check_target_scale(
-                material.y,
+                # As the network gets it: some standardise it themselves.
+                material.y if material.classification else self.start.train.y.cpu().numpy(),
                 classification=material.classification,
                 identity_link=loss.target == "real",
             ),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+
+from mlfund._check import DataError
 
 
 def learn_classes(y: Any) -> tuple[np.ndarray, str]:
@@ -25,6 +28,18 @@ def learn_classes(y: Any) -> tuple[np.ndarray, str]:
         )
     classes = unique_labels(y)
     return classes, kind_of(classes, multilabel=target == "multilabel-indicator")
+
+
+def refuse_missing(y: Any) -> None:
+    """Raise DataError if a label is None, NaN or a missing value of pandas."""
+    # As objects: next to a text, numpy would write None and NaN out.
+    given = y if hasattr(y, "shape") else np.asarray(y, dtype=object)
+    missing = np.flatnonzero(pd.isna(np.asarray(given)))
+    if len(missing):
+        raise DataError(
+            f"The label in row {missing[0]} of y is missing; leave the rows without labels out "
+            "of X and y."
+        )
 
 
 def kind_of(classes: np.ndarray, *, multilabel: bool) -> str:

@@ -34,12 +34,12 @@ def hold_out(
     """
     if estimator.validation_split is not None:
         train, valid = _last_split(estimator, rows)
+        if len(valid) < 2:
+            raise ValueError(TOO_SMALL)
     else:
         train, valid = drawn_share(
             rows.target, estimator._task(), estimator.validation_fraction, random_state, rows.groups
         )
-    if len(valid) < 2:
-        raise ValueError(TOO_SMALL)
     return rows.take(train), rows.take(valid)
 
 

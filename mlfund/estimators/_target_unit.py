@@ -27,10 +27,11 @@ class TargetUnit:
         return cls(tuple(mean.tolist()), tuple(np.where(flat, 1.0, scale).tolist()))
 
     def standardised(self, y: np.ndarray) -> np.ndarray:
-        """Return targets (n, k) with mean 0 and spread 1."""
+        """Return targets with mean 0 and spread 1, as float64 of the shape of y."""
         columns = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        return (columns - np.array(self.mean)) / np.array(self.scale)
+        return ((columns - np.array(self.mean)) / np.array(self.scale)).reshape(np.shape(y))
 
     def restored(self, raw: np.ndarray) -> np.ndarray:
-        """Return predictions (n, k) in the unit of the targets, of the dtype of `raw`."""
-        return (raw * np.array(self.scale) + np.array(self.mean)).astype(raw.dtype)
+        """Return predictions in the unit of the targets, of the shape and dtype of `raw`."""
+        columns = raw.reshape(len(raw), -1) * np.array(self.scale) + np.array(self.mean)
+        return columns.reshape(raw.shape).astype(raw.dtype)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
@@ -15,6 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from mlfund._check import DataError
 from mlfund.estimators import _transfer_heads as heads
+from mlfund.estimators._neural_labels import refuse_missing
+from mlfund.estimators._target_unit import TargetUnit
 from mlfund.estimators._transfer_base import BaseTransfer
 from mlfund.estimators._transfer_heads import LinearHead
 from mlfund.estimators._transfer_tuning import Tuning, TuningClassifier, TuningRegressor
@@ -89,14 +90,8 @@ class TransferClassifier(ClassifierMixin, BaseTransfer):
         return False
 
     def _check_given_target(self, y: Any) -> None:
-        if y is None:
-            return
-        missing = np.flatnonzero(_missing_labels(y))
-        if len(missing):
-            raise DataError(
-                f"The label in row {missing[0]} of y is missing; leave the rows without labels "
-                "out of X and y."
-            )
+        if y is not None:
+            refuse_missing(y)
 
     def _check_target(self, y: Any) -> np.ndarray:
         check_classification_targets(y)
@@ -190,7 +185,7 @@ class TransferRegressor(RegressorMixin, BaseTransfer):
         model, rows = self._model_and_rows(X)
         predicted = np.asarray(model.predict(rows))
         if model is getattr(self, "tuned_", None):
-            predicted = predicted * self._target_scale + self._target_mean
+            predicted = self._unit.restored(predicted.astype(np.float64))
         return predicted
 
     def _is_real(self) -> bool:
@@ -234,23 +229,13 @@ class TransferRegressor(RegressorMixin, BaseTransfer):
     ) -> np.ndarray:
         # A net that begins with scores of 0 takes long to reach targets far from there.
         known, weights = y[train], None if weight is None else weight[train]
-        self._target_mean = np.average(known, axis=0, weights=weights)
-        squares = (known - self._target_mean) ** 2
-        spread = np.sqrt(np.average(squares, axis=0, weights=weights))
-        self._target_scale = np.where(spread > 0, spread, 1.0)
-        return (y - self._target_mean) / self._target_scale
+        self._unit = TargetUnit.of(known, weights)
+        return self._unit.standardised(y)
 
     def _tuning_start(self, head: LinearHead) -> LinearHead:
         coef, intercept = head
-        scale = np.atleast_1d(self._target_scale)
-        return coef / scale[:, None], (intercept - self._target_mean) / scale
-
-
-def _missing_labels(y: Any) -> np.ndarray:
-    """Return whether each label is missing: None, NaN or a missing value of pandas."""
-    # As objects: next to a text, numpy would write None and NaN out.
-    given = y if hasattr(y, "shape") else np.asarray(y, dtype=object)
-    return np.ravel(pd.isna(np.asarray(given)))
+        mean, scale = np.array(self._unit.mean), np.array(self._unit.scale)
+        return coef / scale[:, None], (intercept - mean) / scale
 
 
 def _as_numbers(y: np.ndarray) -> np.ndarray:

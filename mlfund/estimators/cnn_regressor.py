@@ -347,14 +347,17 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
         rows = super()._host_rows(X, y, sample_weight, groups, first, incremental)
         if first and _keeps_unit(self._loss()):
             self._unit = TargetUnit.of(rows.y, rows.weight)
-            target = self._encode_target(rows.y, rows.target.dtype, first=False, incremental=False)
-            rows = dataclasses.replace(rows, target=target)
+            rows = dataclasses.replace(rows, target=self._standardised(rows.y, rows.target.dtype))
         return rows
 
     def _encode_target(self, y: Any, dtype: Any, *, first: bool, incremental: bool) -> np.ndarray:
         target = super()._encode_target(y, dtype, first=first, incremental=incremental)
+        return target if self._unit is None else self._standardised(y, dtype)
+
+    def _standardised(self, y: Any, dtype: Any) -> np.ndarray:
+        assert self._unit is not None
         # From y itself: digits are lost in float32 where the mean is large.
-        return target if self._unit is None else self._unit.standardised(y).astype(dtype)
+        return self._unit.standardised(y).astype(dtype).reshape(len(y), -1)
 
     def _mean(self, raw: np.ndarray) -> np.ndarray:
         return super()._mean(raw) if self._unit is None else self._unit.restored(raw)

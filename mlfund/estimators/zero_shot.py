@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mlfund._version_stamp import VersionStamped
 from mlfund.backbones._image_text import ImageTextBackbone
+from mlfund.estimators._neural_labels import refuse_missing
 from mlfund.preprocessing._embedding import embed
 
 TEMPLATES = ("a photo of a {}.",)
@@ -287,13 +288,8 @@ def _kind(name: Any) -> str:
 
 def _labels(y: Any) -> list[Any]:
     """Return the labels that y has, each once, as they are and not as an array makes them."""
-    labels = np.asarray(y, dtype=object).ravel().tolist()
-    for row, label in enumerate(labels):
-        if _missing(label):
-            raise ValueError(
-                f"The label in row {row} of y is missing; leave the rows without labels out."
-            )
-    return list(dict.fromkeys(labels))
+    refuse_missing(y)
+    return list(dict.fromkeys(np.asarray(y, dtype=object).ravel().tolist()))
 
 
 def _missing(label: Any) -> bool:

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from mlfund._check import DataError, check_choice
-from mlfund.preprocessing._image_rows import CHANNELS, MOST_COLOURS, ImageShapeLike, form_of
+from mlfund.preprocessing._image_rows import (
+    CHANNELS,
+    MOST_COLOURS,
+    ImageShapeLike,
+    form_of,
+    mistaken,
+)
 
 ARRAY, PATH, ENCODED, PICTURE = "an array", "a path", "the bytes of a file", "an image of Pillow"
 MISSING = "missing"
@@ -161,10 +167,9 @@ def _images_of(X: np.ndarray, channels: str, image_shape: ImageShapeLike) -> Seq
 
 def _refuse_mistaken(shape: tuple[int, ...], channels: str) -> None:
     """Refuse channels at the other end; `form_of` would have it so, said by `image_shape`."""
-    ends = (shape[1], shape[3])
-    counted, other = ends if channels == "first" else ends[::-1]
-    if counted > MOST_COLOURS >= other:
-        opposite = "first" if channels == "last" else "last"
+    mistake = mistaken(shape, channels)
+    if mistake is not None:
+        counted, other, opposite = mistake
         raise DataError(
             f"X has images of shape {shape[1:]}, which with channels={channels!r} means {counted} "
             f"channels of {other} pixels, and images have at most {MOST_COLOURS} channels; give "

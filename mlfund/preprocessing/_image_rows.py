@@ -124,10 +124,9 @@ def form_of(X: Any, channels: str = "last", image_shape: ImageShapeLike = None) 
 
 def _of_four(shape: tuple[int, ...], channels: str, *, given: bool) -> ImageForm:
     """Return the form of (n, ., ., .); a layout that looks mistaken has to be `given`."""
-    ends = (shape[1], shape[3])
-    counted, other = ends if channels == "first" else ends[::-1]
-    if not given and counted > MOST_COLOURS >= other:
-        opposite = "first" if channels == "last" else "last"
+    mistake = None if given else mistaken(shape, channels)
+    if mistake is not None:
+        counted, other, opposite = mistake
         raise DataError(
             f"X has shape {shape}, which with channels={channels!r} means {counted} channels of "
             f"{other} pixels; if the {other} are the channels, give channels={opposite!r}; "
@@ -136,6 +135,17 @@ def _of_four(shape: tuple[int, ...], channels: str, *, given: bool) -> ImageForm
     if channels == "first":
         return ImageForm(shape[2], shape[3], shape[1], channels, 4)
     return ImageForm(shape[1], shape[2], shape[3], channels, 4)
+
+
+def mistaken(shape: tuple[int, ...], channels: str) -> tuple[int, int, str] | None:
+    """Return what speaks for channels at the other end of (n, ., ., .), None for nothing.
+
+    These are the channels as said, the pixels at the other end, and the name of that end.
+    """
+    ends = (shape[1], shape[3])
+    counted, other = ends if channels == "first" else ends[::-1]
+    opposite = "first" if channels == "last" else "last"
+    return (counted, other, opposite) if counted > MOST_COLOURS >= other else None
 
 
 def _flattened(n_values: int, channels: str, image_shape: ImageShapeLike) -> ImageForm:
@@ -149,17 +159,17 @@ def _flattened(n_values: int, channels: str, image_shape: ImageShapeLike) -> Ima
         return ImageForm(side, side, 1, channels, 2)
     size = _size(image_shape, n_values, channels)
     form = ImageForm(*size, channels, 2)
+    if form.n_values != n_values:
+        raise DataError(
+            f"image_shape={image_shape!r} is {form.n_values} values, and the rows of X have "
+            f"{n_values}."
+        )
     if channels == "last" and size[0] == RGB and size[2] > MOST_COLOURS:
         warnings.warn(
             f"image_shape={image_shape!r} with channels='last' means images {RGB} pixels high with "
             f"{size[2]} channels; if the {RGB} are the channels, give channels='first'.",
             UserWarning,
             stacklevel=stacklevel_outside(),
-        )
-    if form.n_values != n_values:
-        raise DataError(
-            f"image_shape={image_shape!r} is {form.n_values} values, and the rows of X have "
-            f"{n_values}."
         )
     return form
 

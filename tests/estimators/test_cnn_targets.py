@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mlfund import CNNRegressor, load, save
+from mlfund.diagnostics import diagnose
 from mlfund.estimators._target_unit import TargetUnit
 from mlfund.nets.layers import Activate, Conv, Flatten, Norm
 
@@ -94,3 +95,9 @@ def test_units_are_those_of_numpy():
     twice = TargetUnit.of(np.concatenate([y, y[:10]]), None)
     counted = TargetUnit.of(y, np.where(np.arange(50) < 10, 2.0, 1.0))
     np.testing.assert_allclose([twice.mean, twice.scale], [counted.mean, counted.scale])
+
+
+def test_diagnosis_looks_at_targets_as_the_net_gets_them():
+    far = diagnose(CNNRegressor(**QUICK), X, 1e6 * Y + 1e8, random_state=0)
+    found = {finding.check: finding for finding in far.findings}["target_scale"]
+    assert (found.status, round(found.number, 1)) == ("pass", 1)

@@ -132,10 +132,11 @@ def test_an_encoder_is_no_backbone(cls, fitted, is_fitted):
 
 @each
 def test_goes_on(cls, fitted):
-    encoder = make(cls, warm_start=True).fit(IMAGES)
-    first = encoder.loss_curve_[0]
-    assert encoder.fit(IMAGES).loss_ < first
-    assert len(encoder.loss_curve_) == 4
+    # Views are drawn at random: fewer epochs may end with harder ones.
+    encoder = make(cls, warm_start=True, max_iter=5).fit(IMAGES)
+    before = encoder.loss_
+    assert encoder.fit(IMAGES).loss_ < before
+    assert len(encoder.loss_curve_) == 10
     with pytest.raises(ValueError, match="ask for another"):
         encoder.set_params(architecture="lenet").fit(IMAGES)
     step = make(cls).partial_fit(IMAGES).partial_fit(IMAGES[:100])
