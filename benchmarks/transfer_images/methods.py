@@ -53,12 +53,17 @@ def transfer(strategy: str, **options: Any) -> Callable[[int, str | None], Any]:
 
 
 def cnn(**options: Any) -> Callable[[int, str | None], Any]:
-    """Return a maker of the best preset of `CNNClassifier`; flowers may be mirrored."""
+    """Return a maker of a `CNNClassifier`, smaller than "best"; flowers may be mirrored."""
 
     def make(seed: int, device: str | None) -> Any:
         from mlfund import CNNClassifier
 
-        settings = {"preset": "best", "augmentation": ["flip", "shift"], **options}
+        settings = {
+            "preset": "best",
+            "architecture": "strided_wide",
+            "augmentation": ["flip", "shift"],
+            **options,
+        }
         return CNNClassifier(random_state=seed, device=device, **settings)
 
     return make
