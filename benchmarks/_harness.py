@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import json
 import os
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
 
 
 class Unavailable(RuntimeError):
@@ -28,6 +31,15 @@ def shared_data() -> Path:
     if not (folder / "catalogue.csv").is_file():
         raise Unavailable("no benchmark tables: set MLFUND_DATA to their folder")
     return folder
+
+
+def stored_rows(name: str, rows: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """Return the list `rows` in the stored result of a benchmark; an empty one where none is."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        return []
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["result"][rows]
+    return found
 
 
 def cuda_device() -> str:

@@ -19,12 +19,11 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from benchmarks._harness import Unavailable
+from benchmarks._harness import RESULTS, Unavailable, stored_rows
 from mlfund._files import atomic_write
 from mlfund._measure import machine
 
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER / "results"
 
 
 def names() -> list[str]:
@@ -92,8 +91,7 @@ def store_rows(
     identity : callable
         What two rows have in common of which the later one stays; rows are sorted by it.
     """
-    path = RESULTS / f"{record['benchmark']}.json"
-    stored = json.loads(path.read_text(encoding="utf-8"))["result"][rows] if path.is_file() else []
+    stored = stored_rows(record["benchmark"], rows, RESULTS)
     about = {"date": record["date"], "machine": record["machine"]}
     found = {identity(row): row for row in stored}
     found |= {identity(row): {**row, **about} for row in record["result"][rows]}

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._harness import table
+from benchmarks._harness import stored_rows, table
 from benchmarks.transfer_images.cells import ALL, Cell, Folder, cells, measure
 from benchmarks.transfer_images.flowers import load
 from benchmarks.transfer_images.methods import METHODS, QUICK
@@ -44,7 +44,15 @@ def run(
             return _run(cells(QUICK, (7,), 1), Folder(Path(temporary), QUICK), None, quick=True)
     all_cells = cells(METHODS, PER_CLASS, DRAWS)
     chosen = [cell for cell in all_cells if cell.matches(wanted)]
-    return _run(chosen, Folder(folder, METHODS), device, stored=all_cells)
+    return _run(chosen, folder_of_cells(folder), device, stored=all_cells)
+
+
+def folder_of_cells(path: Path) -> Folder:
+    """Return a folder of working files that goes on from the stored result."""
+    rows = stored_rows("transfer_images", "rows")
+    return Folder(
+        path, METHODS, {str(Cell(*(row[key] for key in Cell._fields))): row for row in rows}
+    )
 
 
 def _run(

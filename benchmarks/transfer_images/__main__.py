@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import run as runner
 from benchmarks._harness import Unavailable, table
-from benchmarks.transfer_images import DRAWS, FOLDER, PER_CLASS, report, run
+from benchmarks.transfer_images import DRAWS, FOLDER, PER_CLASS, folder_of_cells, report, run
 from benchmarks.transfer_images.cells import Cell, Folder, cells
 from benchmarks.transfer_images.methods import METHODS
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default=None)
     chosen = parser.parse_args(arguments)
     if chosen.list:
-        print(listed(chosen.cells, Folder(chosen.folder, METHODS)))
+        print(listed(chosen.cells, folder_of_cells(chosen.folder)))
         return 0
     wanted = [] if chosen.collect else chosen.cells
     options = {"wanted": wanted, "folder": chosen.folder, "device": chosen.device}

@@ -7,7 +7,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -68,18 +68,21 @@ class Folder:
     ----------
     path : Path
     methods : mapping of str to Method
+    recorded : mapping of str to dict
+        Cells by name that an earlier run measured, perhaps on another machine; files go first.
     """
 
     path: Path
     methods: Mapping[str, Method]
+    recorded: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     def read(self, cell: Cell) -> dict[str, Any] | None:
         """Return what is stored of a cell; None where its settings were others."""
         file = self._file(cell)
-        if not file.is_file():
-            return None
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found if found["settings"] == self.settings(cell) else None
+        found: dict[str, Any] | None = self.recorded.get(str(cell))
+        if file.is_file():
+            found = json.loads(file.read_text(encoding="utf-8"))
+        return found if found and found["settings"] == self.settings(cell) else None
 
     def write(self, cell: Cell, found: Mapping[str, Any]) -> None:
         """Store a cell, completely or not at all."""

@@ -25,7 +25,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks._harness import table
+from benchmarks._harness import stored_rows, table
 from benchmarks.transfer_text.cells import (
     ALL,
     DATA,
@@ -64,29 +64,29 @@ def run(
         quick_cells = [Cell("sst2", strategy, 8, 0) for strategy in (TFIDF, "feature_extraction")]
         return {"repeats": 1, "cells": [measure(cell, quick=True) for cell in quick_cells]}
     cells = [c for c in all_cells() if any(fnmatch(c.name, pattern) for pattern in patterns)]
-    if collect:
-        cells = [cell for cell in cells if _file(cell, folder).is_file()]
-    found = [_stored(cell, folder, tell, device=device, cached=cached) for cell in cells]
-    return {"repeats": DRAWS, "cells": found}
+    known = _known(cells, folder)
+    for cell in cells:
+        if cell.name not in known and not collect:
+            known[cell.name] = outcome = measure(cell, device=device, cached=cached)
+            _keep(cell, folder, outcome)
+            tell(f"{cell.name:44}{outcome['accuracy']:.4f}  {outcome['seconds']} s")
+    return {"repeats": DRAWS, "cells": [known[cell.name] for cell in cells if cell.name in known]}
 
 
-def _stored(
-    cell: Cell, folder: Path, tell: Callable[[str], None], **options: Any
-) -> dict[str, Any]:
-    path = _file(cell, folder)
-    if path.is_file():
-        outcome: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return outcome
-    outcome = measure(cell, **options)
+def _known(cells: Iterable[Cell], folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what files say of cells, or else the stored result of an earlier run."""
+    names = {cell.name for cell in cells}
+    stored = {Cell.of(row).name: row for row in stored_rows("transfer_text", "cells")}
+    filed = {
+        file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")
+    }
+    return {name: outcome for name, outcome in (stored | filed).items() if name in names}
+
+
+def _keep(cell: Cell, folder: Path, outcome: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path, "w") as file:
+    with atomic_write(folder / f"{cell.name}.json", "w") as file:
         file.write(json.dumps(outcome))
-    tell(f"{cell.name:44}{outcome['accuracy']:.4f}  {outcome['seconds']} s")
-    return outcome
-
-
-def _file(cell: Cell, folder: Path) -> Path:
-    return folder / f"{cell.name}.json"
 
 
 def measure(
@@ -96,7 +96,7 @@ def measure(
     texts = load(cell.data)
     rows = drawn(texts, cell.size, cell.draw)
     model = cell.model(device, cache=None if cached else False)
-    load_average = machine()["load_average"]
+    on = machine()
     start = perf_counter()
     model.fit([texts.train[i] for i in rows], texts.y_train[rows])
     seconds = perf_counter() - start
@@ -112,7 +112,8 @@ def measure(
         "seconds": None if cached and cell.strategy != TFIDF else seconds,
         "followed": getattr(model, "strategy_", None),
         "device": device or "cpu",
-        "load_average": load_average,
+        "cpu": on["cpu"],
+        "load_average": on["load_average"],
     }
 
 

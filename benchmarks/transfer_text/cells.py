@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,11 @@ class Cell:
     strategy: str
     size: int | str
     draw: int
+
+    @classmethod
+    def of(cls, outcome: Mapping[str, Any]) -> Cell:
+        """Return the cell that an outcome is of."""
+        return cls(*(outcome[field.name] for field in fields(cls)))
 
     @property
     def name(self) -> str:

@@ -53,6 +53,10 @@ def test_cells_are_stored_and_measured_again_only_with_other_settings(flowers, t
     folder.write(cell, found)
     assert folder.read(cell) == found
     assert Folder(tmp_path, dummies("prior")).read(cell) is None
+    recorded = Folder(tmp_path / "elsewhere", dummies(), {str(cell): {**found, "accuracy": 0.25}})
+    assert recorded.read(cell)["accuracy"] == 0.25
+    recorded.write(cell, found)
+    assert recorded.read(cell) == found
     result = collect([cell, Cell("dummy", 5, 2)], folder)
     assert [row["accuracy"] for row in result["rows"]] == [found["accuracy"]]
     assert f"{100 * found['accuracy']:.1f}" in report(result)
