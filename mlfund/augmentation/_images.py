@@ -150,8 +150,8 @@ class RandomAffine(Augmentation):
     scale : float, default=0.1
         Largest part by which images grow or shrink, from 0 to below 1.
     shear : float, default=0
-        Largest slant to either side, as handwriting has it: pixels that a row is moved, for
-        each row between it and the middle.
+        Largest slant to either side, as handwriting has it, from 0 to 1: pixels that a row is
+        moved, for each row between it and the middle.
     """
 
     name: ClassVar[str] = "affine"
@@ -165,7 +165,11 @@ class RandomAffine(Augmentation):
             raise ValueError(f"degrees must be at most 180; got {self.degrees!r}.")
         if check_positive("scale", self.scale, zero=True) >= 1:
             raise ValueError(f"scale must be at least 0 and less than 1; got {self.scale!r}.")
-        check_positive("shear", self.shear, zero=True)
+        if check_positive("shear", self.shear, zero=True) > 1:
+            raise ValueError(
+                f"shear must be at most 1, a slant of 45 degrees; got {self.shear!r}. It counts "
+                "pixels a row, not degrees: 0.2 are 11 degrees."
+            )
 
     def apply(self, rows: Rows, generator: torch.Generator | None, target: str) -> Rows:
         """Return turned, scaled and slanted images; see `Augmentation.apply`."""

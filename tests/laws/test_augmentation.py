@@ -238,6 +238,7 @@ def test_entries_compare_hash_and_survive_pickling(augmentation):
         ("flip", {"axis": "left"}, "axis"),
         ("shift", {"pixels": 1.5}, "pixels"),
         ("affine", {"degrees": 181}, "degrees must be at most 180"),
+        ("affine", {"shear": 8}, "shear must be at most 1, a slant of 45 degrees; got 8"),
         ("affine", {"scale": 1}, "scale must be at least 0 and less than 1"),
         ("affine", {"shear": -0.1}, "shear must be a finite number at least 0"),
         ("elastic", {"amount": -0.1}, "amount must be a finite number at least 0"),
