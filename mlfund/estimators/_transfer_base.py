@@ -27,7 +27,7 @@ from mlfund.estimators import _transfer_strategy as strategies
 from mlfund.estimators._neural_validation import drawn_share
 from mlfund.estimators._transfer_heads import LinearHead
 from mlfund.estimators._transfer_net import TransferNet
-from mlfund.estimators._transfer_tuning import Tuning, TuningPlan
+from mlfund.estimators._transfer_tuning import Tuning, TuningPlan, auto_epochs
 
 PRECOMPUTED = "precomputed"
 # A view of an image: whether it is mirrored, and the share of its sides that is seen.
@@ -73,6 +73,7 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
     tuned_: Tuning
     strategy_: str
     explanation_: str
+    settings_: dict[str, Any]
 
     @abstractmethod
     def _given(self, X: Any) -> Any:
@@ -317,6 +318,7 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
     ) -> None:
         """Train a net on rows `train`; `held_out` say when to stop."""
         target = self._tuning_target(y, train, weight)
+        self.settings_ = {"max_iter": self._epochs(len(y[train]))}
         if start is not None:
             start = self._tuning_start(start)
         self.tuned_ = self._tuning_class(self._plan(start), self._settings())
@@ -328,6 +330,11 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         names = ("X_val", "y_val", "sample_weight_val")
         told = {} if held_out is None else dict(zip(names, part(held_out), strict=True))
         self.tuned_.fit(*part(train), **told)
+
+    def _epochs(self, n_rows: int) -> int:
+        if isinstance(self.max_iter, str):
+            return auto_epochs(n_rows, self.batch_size)
+        return int(self.max_iter)
 
     def _plan(self, start: LinearHead | None) -> TuningPlan:
         top = self.strategy_ == strategies.TOP
@@ -346,7 +353,7 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
         )
 
     def _settings(self) -> dict[str, Any]:
-        settings = {name: getattr(self, name) for name in PASSED_ON}
+        settings = {name: getattr(self, name) for name in PASSED_ON} | self.settings_
         if not self.early_stopping:
             # The schedule is laid out for all epochs.
             settings["n_iter_no_change"] = np.inf

@@ -50,6 +50,7 @@ CONSTRAINTS: dict[str, list[Any] | str] = {
     "download": ["boolean"],
     "n_jobs": [Integral, None],
     **{name: spec.CONSTRAINTS[name] for name in PASSED_ON},
+    "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
 }
 
 
@@ -136,7 +137,8 @@ class ImageTransfer(BaseTransfer):
         listed = tuple(get_augmentation(one) for one in given)
         if not self.progressive_resizing:
             return listed
-        return (GrowingImages(epochs=max(1, math.floor(GROWING * self.max_iter))), *listed)
+        n_epochs = math.floor(GROWING * self.settings_["max_iter"])
+        return (GrowingImages(epochs=max(1, n_epochs)), *listed)
 
 
 def _mirrors(augmentation: Augmentation) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,9 @@ from mlfund.nets.views import VIEWS, AveragedViews
 
 # Rows of a step where `batch_size` is "auto": small, since there are few rows and few epochs.
 BATCH_SIZE = 32
+# Epochs where `max_iter` is "auto", and steps that these have at least: of a dozen rows an epoch
+# is one step, and ten of them leave a head near where it began.
+EPOCHS, LEAST_STEPS = 10, 60
 # Rows that tell how large embeddings are.
 SCALED_ROWS = 32
 # Tokens of a text that shows how much memory a token takes at most, unless texts are shorter.
@@ -105,6 +109,12 @@ _FIXED: dict[str, Any] = {
     "class_weight": None,
     "label_smoothing": None,
 }
+
+
+def auto_epochs(n_rows: int, batch_size: int | str) -> int:
+    """Return the epochs that `max_iter="auto"` stands for."""
+    steps = math.ceil(n_rows / (BATCH_SIZE if isinstance(batch_size, str) else batch_size))
+    return max(EPOCHS, math.ceil(LEAST_STEPS / steps))
 
 
 class Tuning(BuiltModule):

@@ -47,8 +47,8 @@ class TextTransferClassifier(TextTransfer, TransferClassifier):
         Largest learning rate of the head, which sees embeddings with a root mean square of 1.
     layer_decay : float, default=1.0
         Learning rate of a group of layers as a share of that of the group above it, in (0, 1].
-    max_iter : int, default=10
-        Most epochs of fine-tuning.
+    max_iter : int or "auto", default="auto"
+        Most epochs of fine-tuning; "auto" is 10, or as many more as 60 steps take on few rows.
     batch_size : int or "auto", default="auto"
         Rows of a step of fine-tuning; "auto" is 32, or all where they are fewer.
     optimizer : str, Optimizer, torch optimizer class or None, default="adamw"
@@ -109,6 +109,8 @@ class TextTransferClassifier(TextTransfer, TransferClassifier):
         What was fitted on embeddings, where the backbone stayed frozen.
     module_ : torch.nn.Module
         The trained net, where the backbone was trained; in evaluation mode.
+    settings_ : dict
+        What "auto" stood for in fine-tuning: ``max_iter``. Set where the backbone was trained.
     history_ : pandas.DataFrame
         One row an epoch of fine-tuning: losses, scores, learning rate of the head.
     n_iter_ : int
@@ -167,7 +169,7 @@ class TextTransferClassifier(TextTransfer, TransferClassifier):
         backbone_lr: float = 1e-5,
         head_lr: float = 1e-3,
         layer_decay: float = 1.0,
-        max_iter: int = 10,
+        max_iter: int | str = "auto",
         batch_size: int | str = "auto",
         optimizer: Any = "adamw",
         schedule: str | Schedule | None = "warmup_cosine",

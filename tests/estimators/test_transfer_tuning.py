@@ -14,7 +14,7 @@ from torch import nn
 from mlfund import ImageTransferClassifier, TextTransferClassifier
 from mlfund.backbones import HuggingFaceText, TorchBackbone
 from mlfund.estimators import _neural_own_probe as probe
-from mlfund.estimators._transfer_tuning import TuningClassifier, TuningPlan
+from mlfund.estimators._transfer_tuning import TuningClassifier, TuningPlan, auto_epochs
 from tests.backbones.text_models import save_bert
 from tests.backbones.tiny import LetterEncoder, Letters
 
@@ -36,7 +36,9 @@ def text_classifier(**options):
 
 def tuning(source=None, **options):
     plan = TuningPlan(source or Letters(), head_lr=0.1)
-    return TuningClassifier(plan, text_classifier(**options)._settings())
+    model = text_classifier(**options)
+    model.settings_ = {"max_iter": model.max_iter}
+    return TuningClassifier(plan, model._settings())
 
 
 # ---------------------------------------------------------------- rows
@@ -250,6 +252,23 @@ def test_a_training_on_other_weights_begins_anew(killed, monkeypatch):
     monkeypatch.setattr(Letters, "fingerprint", property(lambda self: "others"))
     text_classifier(**killed).fit(TEXTS, Y)
     assert KillAfter.seen == 6
+
+
+# ---------------------------------------------------------------- epochs
+
+
+@pytest.mark.parametrize(
+    ("given", "n_epochs"), [({}, 60), ({"batch_size": 4}, 30), ({"max_iter": 2}, 2)]
+)
+def test_few_rows_are_seen_more_often(given, n_epochs):
+    model = text_classifier(**{"max_iter": "auto"} | given).fit(TEXTS[:8], Y[:8])
+    assert model.settings_ == {"max_iter": n_epochs}
+    assert model.n_iter_ == len(model.history_) == n_epochs
+
+
+def test_many_rows_are_seen_ten_times():
+    assert auto_epochs(32 * 6, "auto") == auto_epochs(10**6, 256) == 10
+    assert auto_epochs(32 * 6 - 32, "auto") == 12
 
 
 # ---------------------------------------------------------------- growing images
