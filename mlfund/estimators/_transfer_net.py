@@ -138,6 +138,8 @@ class TransferNet(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Return raw scores, (n, n_outputs)."""
+        if X.ndim == 4:
+            X = self.pixels.read(X)
         raw: Tensor = self.head(self.scale * self.encoder(X).to(self.head.weight.dtype))
         return raw
 

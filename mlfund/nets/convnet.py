@@ -52,6 +52,20 @@ class ReadPixels(Augmentation):
         pixels = X.view(len(X), *self.size).to(dtype)
         return torch.addcmul(-mean * factor, pixels, factor).permute(0, 3, 1, 2)
 
+    def read(self, X: Tensor) -> Tensor:
+        """Return images of rows, or the images that X holds already; see `images`.
+
+        Some augmentations return images one channel after the other in memory, with which
+        convolutions take nearly twice as long.
+        """
+        if X.ndim == 2:
+            return self.images(X)
+        n, channels, height, width = X.shape
+        # A view where nothing has to be moved. `contiguous` leaves single channels as they are,
+        # with strides from which convolutions take the slow way.
+        rows = X.permute(0, 2, 3, 1).flatten(1)
+        return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
+
     def rows(self, X: Tensor) -> Tensor:
         """Return rows (n, values) in the unit of the pixels: the inverse of `images`.
 
@@ -162,6 +176,5 @@ class ConvNet(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Return raw scores, (n, n_outputs)."""
-        images = self.pixels.images(X) if X.ndim == 2 else X
-        raw: Tensor = self.head(self.body(images))
+        raw: Tensor = self.head(self.body(self.pixels.read(X)))
         return raw

@@ -41,7 +41,7 @@ class EncoderNet(nn.Module):
 
     def images(self, X: Tensor) -> Tensor:
         """Return standardised images of rows, or images as they are."""
-        return self.pixels.images(X) if X.ndim == 2 else X
+        return self.pixels.read(X)
 
     def embed(self, X: Tensor) -> Tensor:
         """Return features, (n, n_features)."""
