@@ -6,11 +6,10 @@ import torch
 from torch import nn
 
 from mlfund import CNNClassifier, ImageTransferClassifier
-from mlfund.augmentation import RandomAffine, RandomElastic, RandomResizedCrop
 from mlfund.backbones import TorchBackbone
 from mlfund.nets.convnet import ReadPixels
 
-AUGMENTATIONS = [None, RandomAffine(), RandomElastic(), RandomResizedCrop(0.5)]
+AUGMENTATIONS = [None, "affine", "elastic", "resized_crop", "cutout", "erasing", "shift"]
 
 
 @pytest.fixture
