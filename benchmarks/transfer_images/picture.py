@@ -17,30 +17,48 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "transfer_images.json"
 PICTURE = ROOT / "docs" / "assets" / "transfer_images.png"
 N_CLASSES = 5
+FROZEN = "feature_extraction"
 # Colours that people of any colour vision tell apart; dashes for what starts from nothing.
-STYLES = {
-    "feature_extraction": ("#0072B2", "o-"),
+STRATEGIES = {
+    FROZEN: ("#0072B2", "o-"),
     "fine_tune_top": ("#56B4E9", "s-"),
     "linear_probe_then_fine_tune": ("#009E73", "^-"),
     "full": ("#D55E00", "v-"),
     "gradual": ("#CC79A7", "D-"),
+}
+FROM_NOTHING = {
     "CNN from scratch": ("#444444", "o--"),
     "MLP": ("#777777", "s--"),
     "XGBoost": ("#AAAAAA", "^--"),
 }
+Rows = list[dict[str, Any]]
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
-    """Draw mean accuracy by photographs of a class, and the range of the draws, for each method."""
-    figure, axis = plt.subplots(figsize=(8, 4.6), layout="constrained")
+    """Draw mean accuracy by photographs of a class, and the range of the draws, for each method.
+
+    Strategies have a panel of their own with what they have in common, as some of them are
+    measured on fewer draws: means over others would compare draws.
+    """
+    rows = result["rows"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
+    _panel(left, rows, {FROZEN: STRATEGIES[FROZEN], **FROM_NOTHING})
+    left.set(title="all draws, and their range", ylabel="test accuracy in percent", ylim=(0, 100))
+    _panel(right, _common(rows), STRATEGIES)
+    right.set(title="strategies, on draws that all of them have")
+    figure.savefig(path, dpi=90)
+
+
+def _panel(axis: Axes, rows: Rows, styles: Mapping[str, tuple[str, str]]) -> None:
     counts: dict[float, str] = {}
-    for method, (colour, style) in STYLES.items():
-        points = list(_points(result["rows"], method))
+    for method, (colour, style) in styles.items():
+        points = list(_points(rows, method))
         if not points:
             continue
         photographs, labels, accuracies = zip(*points, strict=True)
@@ -52,14 +70,24 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     axis.set_xscale("log")
     axis.set_xticks(sorted(counts), [counts[count] for count in sorted(counts)])
     axis.minorticks_off()
-    axis.set(xlabel="training photographs of each class", ylabel="test accuracy in percent")
+    axis.set_xlabel("training photographs of each class")
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=90)
+    axis.legend(frameon=False, loc="lower right")
 
 
-def _points(rows: list[dict[str, Any]], method: str) -> Iterator[tuple[float, str, list[float]]]:
+def _common(rows: Rows) -> Rows:
+    """Return the rows of strategies that were measured on draws that all of them have."""
+    of_strategies = [row for row in rows if row["method"] in STRATEGIES]
+    by_count: dict[Any, dict[str, set[int]]] = {}
+    for row in of_strategies:
+        draws = by_count.setdefault(row["per_class"], {})
+        draws.setdefault(row["method"], set()).add(row["draw"])
+    shared = {count: set.intersection(*draws.values()) for count, draws in by_count.items()}
+    return [row for row in of_strategies if row["draw"] in shared[row["per_class"]]]
+
+
+def _points(rows: Rows, method: str) -> Iterator[tuple[float, str, list[float]]]:
     """Yield photographs of a class, what the axis calls them, and the accuracies of the draws."""
     of_method = [row for row in rows if row["method"] == method]
     for count in dict.fromkeys(row["per_class"] for row in of_method):

@@ -64,13 +64,27 @@ def test_cells_are_stored_and_measured_again_only_with_other_settings(flowers, t
 
 def test_the_picture_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
-    from benchmarks.transfer_images.picture import draw
+    from benchmarks.transfer_images.picture import _common, draw
 
     rows = [
-        {"method": method, "per_class": count, "n_train": n, "accuracy": 0.5 + draw / 10}
+        {
+            "method": method,
+            "per_class": count,
+            "n_train": n,
+            "draw": draw,
+            "accuracy": 0.5 + draw / 10,
+        }
         for method in ("full", "MLP")
         for count, n in ((5, 25), (ALL, 2934))
         for draw in range(2)
     ]
     draw({"rows": rows}, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 1000
+    # Strategies are compared on what they share, others are left out of it.
+    some = [*rows, {**rows[0], "method": "gradual", "draw": 1}]
+    assert [(r["method"], r["per_class"], r["draw"]) for r in _common(some)] == [
+        ("full", 5, 1),
+        ("full", ALL, 0),
+        ("full", ALL, 1),
+        ("gradual", 5, 1),
+    ]
