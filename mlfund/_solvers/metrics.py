@@ -23,6 +23,8 @@ SINGLE_RIDGE = 1e-6
 DOUBLE_FROM = 3
 # Relative to the largest curvature of a column.
 SMALLEST_CURVATURE = 1e-10
+# Where no column has any, as where all rows are saturated: steps by the inverse of less overflow.
+NO_CURVATURE = 1e-100
 # Of a unit diagonal. Rounding in a direction that the data leave open is divided by this,
 # and Newton's convergence along collinear columns is limited by it.
 SMALLEST_RIDGE = 1e-12
@@ -211,7 +213,7 @@ def factorise(H: NDArray, l2: NDArray, ridge: float = SMALLEST_RIDGE):
     diagonal = H.ravel()[:: len(H) + 1]
     # A column without curvature or penalty takes a part of the curvature of the others;
     # the penalties, which may be of any size, tell nothing about that.
-    least = max(SMALLEST_CURVATURE * float(diagonal.max()), np.finfo(float).tiny)
+    least = max(SMALLEST_CURVATURE * float(diagonal.max()), NO_CURVATURE)
     diagonal += l2
     unit = 1.0 / np.sqrt(np.maximum(diagonal, least))
     H *= unit

@@ -87,3 +87,8 @@ def test_factorisation_of_a_good_matrix_is_exact():
     np.testing.assert_allclose(inverse_of(H, np.ones(2)), np.linalg.inv(H + np.eye(2)))
     factorise(H, np.zeros(2))
     np.testing.assert_array_equal(H, [[4.0, 1.0], [1.0, 3.0]])  # left as it was
+
+
+def test_without_any_curvature_steps_stay_numbers():
+    step = 1e3 * np.ones((1, 2)) @ inverse_of(np.zeros((2, 2)), np.zeros(2))
+    assert 0 < np.vdot(step, step) < np.inf
