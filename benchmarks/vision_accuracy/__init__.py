@@ -61,6 +61,7 @@ PRESETS = {
     "fast": Preset("fast"),
     "default": Preset("default"),
     "accurate": Preset("accurate"),
+    "accurate, 12 epochs": Preset("accurate", 12),
     "best": Preset("best"),
     "accurate, mirrored": Preset("accurate", mirrored=True),
     "accurate, mirrored, 12 epochs": Preset("accurate", 12, mirrored=True),
