@@ -31,6 +31,7 @@ from mlfund.nets.architectures import layers_for
 from mlfund.nets.convnet import ReadPixels
 from mlfund.nets.decoders import dense_layers
 from mlfund.nets.encoders import EncoderNet
+from mlfund.nets.layer_summary import NetSummary, summarise
 from mlfund.nets.layers import Layer
 from mlfund.preprocessing import ImageScaler
 from mlfund.preprocessing._image_rows import ImageForm, flattened, is_flattened
@@ -171,6 +172,23 @@ class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BuiltModule
             )
         net = self.module_
         return Backbone(net.layers, net.pixels, export_weights(net.body), type(self).__name__)
+
+    def summary(self) -> NetSummary:
+        """Return the layers of the encoder: shapes, parameters, work, receptive fields.
+
+        Returns
+        -------
+        summary : NetSummary
+            Printed, a table, and below it what was trained beside the encoder and has no part in
+            `transform`; `rows` holds its numbers. A row of a table is an image of one pixel.
+        """
+        check_is_fitted(self)
+        net = self.module_
+        rows = tuple(summarise(net.embedding_layers, net.shape))
+        found = NetSummary(net.shape, rows)
+        beside = sum(p.numel() for p in net.parameters()) - found.n_parameters
+        note = f"trained beside these layers, and not part of transform: {beside:,} parameters"
+        return dataclasses.replace(found, note=note)
 
     @property
     def _n_features_out(self) -> int:

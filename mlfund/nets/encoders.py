@@ -39,6 +39,11 @@ class EncoderNet(nn.Module):
         height, width, channels = self.pixels.size
         return channels, height, width
 
+    @property
+    def embedding_layers(self) -> tuple[Layer, ...]:
+        """The layers from images to embeddings."""
+        return self.layers
+
     def images(self, X: Tensor) -> Tensor:
         """Return standardised images of rows, or images as they are."""
         return self.pixels.read(X)
@@ -135,8 +140,14 @@ class AutoencoderNet(_Reconstructing):
         normalization: str,
     ) -> None:
         super().__init__(layers, pixels)
-        self.code = Dense(n_components).module(self._map_shape)
+        self._code_layer = Dense(n_components)
+        self.code = self._code_layer.module(self._map_shape)
         self.decoder = self._decoder((n_components,), activation, normalization)
+
+    @property
+    def embedding_layers(self) -> tuple[Layer, ...]:
+        """The layers from images to codes."""
+        return *self.layers[: self._kept], self._code_layer
 
     def embed(self, X: Tensor) -> Tensor:
         """Return codes, (n, n_components)."""

@@ -300,3 +300,16 @@ def test_rows_of_another_kind_are_refused(cls, fitted):
         table.transform(IMAGES)
     with pytest.raises(ValueError, match="fitted on rows of a table: put it into a Pipeline"):
         table.export_backbone()
+
+
+@each
+@pytest.mark.parametrize("rows", [TABLE, IMAGES], ids=["table", "images"])
+def test_a_summary_leads_from_rows_to_embeddings(cls, rows):
+    encoder = make(cls, max_iter=1).fit(rows)
+    summary = encoder.summary()
+    assert summary.rows[-1].shape[0] == encoder.transform(rows).shape[1]
+    assert summary.shape == ((64, 1, 1) if rows is TABLE else (1, 8, 8))
+    trained = sum(p.numel() for p in encoder.module_.parameters() if p.requires_grad)
+    beside = trained - summary.n_parameters
+    assert beside > 0
+    assert f"{beside:,} parameters" in str(summary).splitlines()[-1]
