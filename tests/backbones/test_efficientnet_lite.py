@@ -86,6 +86,18 @@ def test_groups_from_stem_to_head_hold_everything_once(encoder):
     assert sorted(held) == sorted(id(t) for t in (*encoder.parameters(), *encoder.buffers()))
 
 
+def test_frozen_layers_of_a_training_are_shared(source, rows, monkeypatch):
+    encoder = source.load().with_size(64, 48)
+    rows = rows.reshape(-1, 224, 224, 3)[:, :64, :48].reshape(len(rows), -1)
+    assert encoder.with_frozen_below(0) is encoder
+    below = encoder.with_frozen_below(8)
+    torch.testing.assert_close(below(rows), encoder(rows), rtol=0, atol=3e-5)
+    below(rows).sum().backward()
+    assert next(encoder.groups()[-1].parameters()).grad is not None
+    monkeypatch.setattr(kernel, "available", lambda: False)
+    assert encoder.with_frozen_below(8) is encoder
+
+
 def test_is_loaded_ready_to_train_and_leaves_random_states(source):
     before = torch.get_rng_state()
     encoder = source.load()

@@ -114,6 +114,36 @@ def test_net_is_the_one_that_is_trained(n, threads):
     np.testing.assert_allclose(found / scale, expected / scale, atol=5e-6)
 
 
+@compiled
+@pytest.mark.parametrize("n_frozen", [1, 4, 8])
+@pytest.mark.parametrize("size", [(45, 64), (32, 32)])
+def test_frozen_parts_run_as_in_inference_and_the_others_get_their_gradients(n_frozen, size):
+    torch.manual_seed(2)
+    net = with_statistics(efficientnet_lite0())
+    net[n_frozen:].requires_grad_(True)
+    images = torch.randn(5, 3, *size)
+    trained = [p for p in net.parameters() if p.requires_grad]
+    plain = net(images)
+    expected = torch.autograd.grad(plain.square().mean(), trained)
+    half = inference.FrozenBelow(net, n_frozen)
+    found = half(images)
+    gradients = torch.autograd.grad(found.square().mean(), trained)
+    scale = plain.detach().abs().max()
+    torch.testing.assert_close(found / scale, plain / scale, rtol=0, atol=5e-6)
+    for one, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+    assert not any(p.requires_grad for p in half.lower.parameters())
+
+
+def test_frozen_parts_run_as_they_are_in_other_precisions(monkeypatch):
+    net = with_statistics(efficientnet_lite0())
+    half = inference.FrozenBelow(net, 3)
+    monkeypatch.delattr(inference, "LiteInference")
+    images = torch.randn(2, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(half(images), net(images), rtol=0, atol=0)
+
+
 def test_threads_keep_the_order_and_hand_on_errors():
     before = torch.get_num_threads()
     torch.set_num_threads(2)

