@@ -193,7 +193,9 @@ class FrozenBelow(nn.Module):
 
     def __init__(self, net: nn.Sequential, n_frozen: int) -> None:
         super().__init__()
-        self.lower, self.upper = net[:n_frozen], net[n_frozen:]
+        parts = list(net)
+        self.lower = nn.Sequential(*parts[:n_frozen])
+        self.upper = nn.Sequential(*parts[n_frozen:])
         self._fast: LiteInference | None = None
 
     def forward(self, images: Tensor) -> Tensor:
