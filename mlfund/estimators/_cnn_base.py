@@ -24,6 +24,8 @@ from mlfund.estimators import _neural_spec as spec
 from mlfund.estimators._cnn_plots import ImagePlots
 from mlfund.estimators._neural_module import BuiltModule, ProbedScores, tensor_of
 from mlfund.estimators._neural_own_build import Recipe
+from mlfund.estimators._neural_rows import HostRows
+from mlfund.estimators._neural_training import Outcome
 from mlfund.initializers import Initializer
 from mlfund.nets.architectures import layers_for
 from mlfund.nets.convnet import ConvNet, ReadPixels
@@ -80,9 +82,13 @@ class BaseCNN(ImagePlots, BuiltModule):
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         checks.refuse_one_labelled_image(X, y)
+        checks.refuse_paths(X, type(self).__name__)
         form = None
         if not is_flattened(X):
             X, form = flattened(X, self.channels, self.image_shape)
+            if not reset:
+                # Images of another size are told as such, not by their number of values.
+                self._check_size(form)
         X, y = super()._validate(X, y, reset=reset)
         if form is None:
             X, form = self._read_rows(X, reset=reset)
@@ -122,17 +128,35 @@ class BaseCNN(ImagePlots, BuiltModule):
         if form is None:
             X, form = self._read_rows(X, reset=False)
             self._check_size(form)
-        checks.warn_of_another_unit(X, self.module_.pixels)
+        self._warn_of_another_unit(X, self.module_.pixels)
         return X if X.dtype == np.uint8 else X.astype(self._recipe.dtype, copy=False)
+
+    def _warn_of_another_unit(self, X: np.ndarray, pixels: ReadPixels) -> None:
+        who = "fit" if self.backbone is None else "the backbone"
+        checks.warn_of_another_unit(X, pixels, who=who)
 
     def _as_input(self, X: Any) -> tuple[Any, np.dtype[Any]]:
         if X.dtype == np.uint8:
             return X, spec.compute_dtype(self.precision, np.dtype(np.float32))
         return super()._as_input(X)
 
-    def _fit(self, X: Any, *args: Any, **options: Any) -> Self:
-        with presets.in_training(self, X):
-            return super()._fit(X, *args, **options)
+    def _fit(self, X: Any, *args: Any, incremental: bool, **options: Any) -> Self:
+        with presets.in_training(self, X, incremental=incremental):
+            return super()._fit(X, *args, incremental=incremental, **options)
+
+    def _as_given(self, X: Any) -> Any:
+        high, wide, channels = self.image_size_
+        images = X.reshape(-1, high, wide, channels)
+        if self.channels == "first":
+            images = images.transpose(0, 3, 1, 2)
+        # Whoever names a shape may mean flattened rows.
+        return images if self.image_shape is None else images.reshape(len(X), -1)
+
+    def _reporter(self) -> Self:
+        reporter = super()._reporter()
+        # Validation is quick: it looks at the images alone.
+        reporter.test_time_augmentation = None
+        return reporter
 
     def _spelled_out(self, n_rows: int) -> Self:
         spelled: Self = clone(self)
@@ -169,7 +193,7 @@ class BaseCNN(ImagePlots, BuiltModule):
         """Return what changes images of such a size, then what all networks have."""
         given = self.augmentation
         if presets.is_auto(given):
-            given = presets.PRESETS[self.preset].augmentation(size)
+            given = presets.augmentations_of(self, size)
         elif given is None:
             given = []
         elif isinstance(given, str | Augmentation):
@@ -193,6 +217,7 @@ class BaseCNN(ImagePlots, BuiltModule):
                 self.backbone.load_into(module.body)
         else:
             self._check_same_net(width)
+            self._warn_of_another_unit(X, self.module_.pixels)
             recipe = dataclasses.replace(self._recipe, dtype=dtype.name)
             module = copy.deepcopy(self.module_).to(getattr(torch, dtype.name))
             module.pixels = dataclasses.replace(module.pixels, dtype=dtype.name)
@@ -205,6 +230,19 @@ class BaseCNN(ImagePlots, BuiltModule):
         torch.manual_seed((seed + (0 if first else self.t_)) % 2**63)
         rows = tensor_of(X, slice(0, probe.PROBED_ROWS), device)
         return ProbedScores(module, recipe, probe.first_pass(module, rows, type(self).__name__))
+
+    def _train(
+        self,
+        module: Any,
+        objective: Any,
+        rows: HostRows,
+        held_out: HostRows | None,
+        *args: Any,
+        **options: Any,
+    ) -> Outcome:
+        if held_out is not None:
+            self._warn_of_another_unit(held_out.X, self._pixels)
+        return super()._train(module, objective, rows, held_out, *args, **options)
 
     def _whiten(self, module: ConvNet, X: Any, device: torch.device, *, first: bool) -> None:
         """Set filters that follow from images and are not trained, or keep them so."""
@@ -237,6 +275,7 @@ class BaseCNN(ImagePlots, BuiltModule):
     def _read_pixels(self, X: Any, dtype: np.dtype[Any]) -> ReadPixels:
         """Return how pixels are read: as the backbone does, or as these images ask for."""
         if self.backbone is not None:
+            self._warn_of_another_unit(X, self.backbone.pixels)
             return dataclasses.replace(self.backbone.pixels, dtype=dtype.name)
         scaler = ImageScaler(image_shape=self.image_size_).fit(X.reshape(len(X), *self.image_size_))
         return ReadPixels(self.image_size_, tuple(scaler.mean_), tuple(scaler.scale_), dtype.name)

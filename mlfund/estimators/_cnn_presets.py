@@ -26,8 +26,11 @@ from sklearn.utils.validation import _num_samples
 
 from mlfund._check import check_choice
 from mlfund.augmentation import Augmentation, RandomShift
+from mlfund.losses import LOSSES
 
 AUTO = "auto"
+# The schedule that every preset trains by, and the default of its parameter.
+CYCLE = "one_cycle"
 # Images whose shorter side is less are not moved: a pixel may be all there is to see.
 LEAST_SHIFTED_SIDE = 8
 # Nor are images with a shorter side than this at predictions, where every one is moved by a pixel.
@@ -80,17 +83,20 @@ class Preset:
             "max_iter": max(self.max_iter, math.ceil(least / steps)),
         }
 
-    def augmentation(self, image_size: tuple[int, int, int]) -> list[Augmentation]:
-        """Return what changes training images of so many pixels in height and width."""
-        side = min(image_size[:2])
-        pixels = round(self.shift * side)
-        return [RandomShift(pixels)] if pixels and side >= LEAST_SHIFTED_SIDE else []
-
-    def views(self, image_size: tuple[int, int, int], *, classifies: bool) -> str | None:
-        """Return the views over which predictions for images of so many pixels average.
+    def augmentation(
+        self, image_size: tuple[int, int, int], *, classifies: bool
+    ) -> list[Augmentation]:
+        """Return what changes training images of so many pixels in height and width.
 
         Regressors take images as they are: a number may tell where something is.
         """
+        side = min(image_size[:2])
+        pixels = round(self.shift * side)
+        moves = classifies and pixels and side >= LEAST_SHIFTED_SIDE
+        return [RandomShift(pixels)] if moves else []
+
+    def views(self, image_size: tuple[int, int, int], *, classifies: bool) -> str | None:
+        """Return the views over which predictions for images of so many pixels average."""
         if classifies and min(image_size[:2]) >= LEAST_VIEWED_SIDE:
             return self.test_time_augmentation
         return None
@@ -129,7 +135,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def chosen_by(estimator: Any, n_rows: int) -> dict[str, Any]:
+def chosen_by(estimator: Any, n_rows: int, *, incremental: bool = False) -> dict[str, Any]:
     """Return what the parameters that are "auto" stand for, by name.
 
     Parameters
@@ -138,14 +144,32 @@ def chosen_by(estimator: Any, n_rows: int) -> dict[str, Any]:
         A `backbone` says itself what "auto" layers are.
     n_rows : int
         Images to train on.
+    incremental : bool, default=False
+        Whether they are one part of a stream: unless `max_iter` says how many there will be, the
+        cycle of the learning rate has no length, and it stays as it is.
     """
     preset = PRESETS[check_choice("preset", estimator.preset, PRESETS)]
     settings = preset.settings(n_rows)
     if estimator.backbone is not None:
         del settings["architecture"]
-    return {
+    if settings["label_smoothing"] is not None and not _takes_soft_targets(estimator):
+        settings["label_smoothing"] = None
+    chosen = {
         name: value for name, value in settings.items() if is_auto(getattr(estimator, name, None))
     }
+    if incremental and is_auto(estimator.max_iter) and estimator.schedule == CYCLE:
+        chosen["schedule"] = None
+    return chosen
+
+
+def _takes_soft_targets(estimator: Any) -> bool:
+    """Whether the loss of a classifier takes probabilities as targets."""
+    loss = getattr(estimator, "loss", None)
+    if isinstance(loss, str):
+        # A name, or that of a family with one loss for each kind of target.
+        loss = LOSSES.get(loss, LOSSES.get(f"{loss}_binary"))
+    # None stands for the cross-entropy; functions of one's own are given classes.
+    return loss is None or bool(getattr(loss, "soft_targets", False))
 
 
 def but_batch_size(settings: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +187,7 @@ def is_auto(value: Any) -> bool:
 
 
 @contextmanager
-def resolved(estimator: Any, n_rows: int) -> Iterator[dict[str, Any]]:
+def resolved(estimator: Any, n_rows: int, *, incremental: bool = False) -> Iterator[dict[str, Any]]:
     """Put what "auto" stands for into an estimator's parameters, and "auto" back afterwards.
 
     Yields
@@ -171,7 +195,7 @@ def resolved(estimator: Any, n_rows: int) -> Iterator[dict[str, Any]]:
     settings : dict
         What was chosen, by the name of the parameter.
     """
-    chosen = chosen_by(estimator, n_rows)
+    chosen = chosen_by(estimator, n_rows, incremental=incremental)
     given = {name: getattr(estimator, name) for name in chosen}
     vars(estimator).update(but_batch_size(chosen))
     try:
@@ -181,28 +205,34 @@ def resolved(estimator: Any, n_rows: int) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def in_training(estimator: Any, X: Any) -> Iterator[None]:
+def in_training(estimator: Any, X: Any, *, incremental: bool) -> Iterator[None]:
     """Do so while an estimator trains on X; keep what was chosen as `settings_`."""
     try:
         n_rows = _num_samples(X)
     except TypeError:
         # Validation says what is wrong with it.
         n_rows = 0
-    with resolved(estimator, n_rows) as chosen:
+    with resolved(estimator, n_rows, incremental=incremental) as chosen:
         if estimator.verbose:
             sys.stdout.write(f"{described(estimator.preset, chosen)}\n")
         yield
         if is_auto(estimator.augmentation):
-            chosen["augmentation"] = PRESETS[estimator.preset].augmentation(estimator.image_size_)
+            chosen["augmentation"] = augmentations_of(estimator, estimator.image_size_)
         if is_auto(estimator.test_time_augmentation):
             chosen["test_time_augmentation"] = views_of(estimator)
         estimator.settings_ = chosen
 
 
+def augmentations_of(estimator: Any, image_size: tuple[int, int, int]) -> list[Augmentation]:
+    """Return what an estimator's preset does to training images of such a size."""
+    classifies = is_classifier(estimator)
+    return PRESETS[estimator.preset].augmentation(image_size, classifies=classifies)
+
+
 def views_of(estimator: Any) -> str | None:
     """Return the views that a fitted estimator's preset asks for."""
-    classifies = is_classifier(estimator)
-    return PRESETS[estimator.preset].views(estimator.image_size_, classifies=classifies)
+    preset = PRESETS[check_choice("preset", estimator.preset, PRESETS)]
+    return preset.views(estimator.image_size_, classifies=is_classifier(estimator))
 
 
 def described(preset: str, settings: dict[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mlfund._check import DataError, stacklevel_outside
 from mlfund.nets.convnet import ReadPixels
@@ -54,7 +56,23 @@ def refuse_one_labelled_image(X: Any, y: Any) -> None:
         )
 
 
-def warn_of_another_unit(X: np.ndarray, pixels: ReadPixels) -> None:
+def refuse_paths(X: Any, name: str) -> None:
+    """Raise DataError if X holds paths where an estimator of such a name takes arrays.
+
+    Parameters
+    ----------
+    X : object
+    name : str
+    """
+    first = next(iter(X), None) if isinstance(X, list | tuple | np.ndarray | pd.Series) else None
+    if isinstance(first, str | os.PathLike):
+        raise DataError(
+            f"X holds paths such as {str(first)!r}, and {name} takes arrays of images; read the "
+            "files, by load_image_folder for instance. ImageTransferClassifier takes paths."
+        )
+
+
+def warn_of_another_unit(X: np.ndarray, pixels: ReadPixels, *, who: str = "fit") -> None:
     """Warn if pixels were divided by 255, or the like, at either `fit` or now.
 
     Parameters
@@ -63,16 +81,18 @@ def warn_of_another_unit(X: np.ndarray, pixels: ReadPixels) -> None:
         Flattened images.
     pixels : ReadPixels
         Mean and spread of the pixels of `fit`.
+    who : str, default="fit"
+        Who has seen these pixels.
     """
-    if not len(X):
+    if not X.shape[0]:
         return
     largest = max(float(X.max()), -float(X.min()))
     typical = max(abs(m) + 2 * s for m, s in zip(pixels.mean, pixels.scale, strict=True))
     scaled_now = largest <= 1 and typical >= LEAST_OF_BYTES and bool((X % 1).any())
     if scaled_now or largest > MOST_TIMES * typical:
         warnings.warn(
-            f"The largest pixel of X is {largest:.3g}, and pixels of the images of fit are "
-            f"typically up to {typical:.3g}; give pixels in the unit that fit saw, both in 0 to "
+            f"The largest pixel of X is {largest:.3g}, and pixels of the images of {who} are "
+            f"typically up to {typical:.3g}; give pixels in the unit that {who} saw, both in 0 to "
             "255 for instance, or both in 0 to 1.",
             UserWarning,
             stacklevel=stacklevel_outside(),

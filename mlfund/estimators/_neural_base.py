@@ -7,6 +7,7 @@ A subclass says what its data are (`_validate`, `_encode_target`), which loss it
 
 from __future__ import annotations
 
+import copy
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -110,6 +111,16 @@ class BaseNeural(VersionStamped, CallbackSupportMixin, BaseEstimator, ABC):
         """Return X in the dtype in which the module takes it, and that of its weights."""
         dtype = spec.compute_dtype(self.precision, X.dtype)
         return X.astype(dtype, copy=False), dtype
+
+    def _as_given(self, X: Any) -> Any:
+        """Return checked rows as `predict` takes them."""
+        return X
+
+    def _reporter(self) -> Self:
+        """Return a copy that predicts for a scorer in the training, from rows without names."""
+        reporter = copy.copy(self)
+        vars(reporter).pop("feature_names_in_", None)
+        return reporter
 
     def _spelled_out(self, n_rows: int) -> Self:
         """Return an estimator whose parameters say what they mean with so many rows."""

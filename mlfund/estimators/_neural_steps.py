@@ -21,6 +21,8 @@ from mlfund.penalties import Penalty, get_penalty
 
 # scikit-learn's batch, and so the one for which its learning rates are meant.
 DEFAULT_BATCH_SIZE = 200
+# A factor of the learning rate below which a training has as good as ended.
+ENDED = 1e-3
 _SCALINGS = {"linear": float, "sqrt": math.sqrt}
 
 
@@ -77,14 +79,30 @@ def rules_before(estimator: Any, pace: Pace) -> list[StepRule]:
     rules: list[StepRule] = []
     schedule = schedule_of(estimator)
     if schedule is not None and not schedule.adaptive:
-        steps = pace.steps_per_epoch
-        total = estimator.max_iter * steps
-        rules.append(follow_schedule(schedule, pace.lr, total, pace.n_rows, steps))
+        total = estimator.max_iter * pace.steps_per_epoch
+        rules.append(follow_schedule(schedule, pace.lr, total, pace.n_rows, pace.steps_per_epoch))
     if estimator.clip_value is not None:
         rules.append(clip_value(estimator.clip_value))
     if estimator.clip_norm is not None:
         rules.append(clip_norm(estimator.clip_norm))
     return rules
+
+
+def warn_of_an_ended_schedule(estimator: Any, pace: Pace, n_steps: int) -> None:
+    """Warn if the schedule has ended before this call of `partial_fit`, near a rate of 0."""
+    schedule = schedule_of(estimator)
+    total = estimator.max_iter * pace.steps_per_epoch
+    if schedule is None or schedule.adaptive or n_steps < total:
+        return
+    factor = schedule.factor(n_steps, total, pace.steps_per_epoch, rows_per_epoch=pace.n_rows)
+    if factor < ENDED:
+        warnings.warn(
+            f"The schedule {estimator.schedule!r} of max_iter={estimator.max_iter} epochs has "
+            f"ended, and this call of partial_fit learns at {factor:.2g} of learning_rate_init; "
+            "give schedule=None for a stream without end, or max_iter as the number of calls.",
+            UserWarning,
+            stacklevel=stacklevel_outside(),
+        )
 
 
 def rules_after(estimator: Any, module: nn.Module) -> list[StepRule]:

@@ -28,11 +28,17 @@ from mlfund._engine.groups import RateGroup
 from mlfund._engine.net import Engine, Score
 from mlfund._engine.objective import Objective
 from mlfund._engine.parameters import FlatOptimizer, export_state
-from mlfund.augmentation import transforms_of
+from mlfund.augmentation import Transform, transforms_of
 from mlfund.averaging import get_averaging
 from mlfund.estimators._neural_callbacks import checkpoints, reports
 from mlfund.estimators._neural_spec import autocast_dtype, schedule_of
-from mlfund.estimators._neural_steps import Pace, penalty_of, rules_after, rules_before
+from mlfund.estimators._neural_steps import (
+    Pace,
+    penalty_of,
+    rules_after,
+    rules_before,
+    warn_of_an_ended_schedule,
+)
 from mlfund.optimizers import Optimizer
 from mlfund.schedules import Adaptive
 
@@ -149,6 +155,11 @@ def train_stochastic(
     pace = Pace.of(estimator, module, objective, rows)
     flop = step_flop(module, pace.batch_size)
     guard, plateau = DivergenceGuard(), _plateau(estimator, progress)
+    transforms = _transforms(estimator, objective, rows)
+    generator = None
+    if transforms:
+        # Otherwise nothing is drawn, so that the row orders are scikit-learn's.
+        generator = _generator(random_state, rows.device, progress.t, carried.get("generator"))
     engine = Engine(
         module,
         objective,
@@ -163,7 +174,8 @@ def train_stochastic(
         penalty=penalty_of(estimator),
         rules=[*rules_before(estimator, pace), *rules],
         after_step=rules_after(estimator, module),
-        **_augmented(estimator, objective, rows, random_state),
+        transforms=transforms,
+        generator=generator,
         averaging=None if estimator.averaging is None else get_averaging(estimator.averaging),
         track_norms=estimator.track_norms,
         callbacks=_callbacks(estimator, progress, pace.lr, guard, plateau),
@@ -173,13 +185,15 @@ def train_stochastic(
         device=rows.device,
     )
     engine.n_steps_ = carried.get("steps", 0)
+    if incremental:
+        warn_of_an_ended_schedule(estimator, pace, engine.n_steps_)
     with limited_threads(flop):
         engine.partial_fit(rows)
     diverged = guard.bad_epoch_ is not None
     _report_end(estimator, engine, rows, guard, incremental=incremental)
     epochs = [_row(row) for row in engine.history]
     progress.advance(epochs, len(rows), plateau)
-    progress.optimizer = {} if diverged else _optimizer_state(engine, entry.name)
+    progress.optimizer = {} if diverged else _optimizer_state(engine, entry.name, generator)
     last = guard.n_good_ if diverged else len(epochs)
     return Outcome(len(epochs), epochs[last - 1]["train_loss"], scored=valid is not None)
 
@@ -200,26 +214,45 @@ def _optimizer(
     )
 
 
-def _optimizer_state(engine: Engine, name: str) -> dict[str, Any]:
-    """Return what the next training needs of this one's optimizer."""
-    return {
+def _optimizer_state(
+    engine: Engine, name: str, generator: torch.Generator | None
+) -> dict[str, Any]:
+    """Return what the next training needs of this one's optimizer, and of what it drew from."""
+    found = {
         "name": name,
         "lr": engine.present_lr,
         "steps": engine.n_steps_,
         "state": export_state(engine.optimizer_),
     }
+    if generator is not None:
+        found["generator"] = {generator.device.type: generator.get_state().numpy()}
+    return found
 
 
-def _augmented(
-    estimator: Any, objective: Objective, rows: DeviceRows, random_state: np.random.RandomState
-) -> dict[str, Any]:
-    """Return the engine's transforms of batches and what they draw from."""
+def _transforms(estimator: Any, objective: Objective, rows: DeviceRows) -> list[Transform]:
+    """Return what is done to each batch."""
     augmentations = estimator._augmentations()
     if not augmentations:
-        # And nothing is drawn, so that the row orders are scikit-learn's.
-        return {}
-    transforms = transforms_of(augmentations, objective.loss, estimator._n_outputs(rows.y))
-    return {"transforms": transforms, "generator": torch_generator(random_state, rows.device)}
+        return []
+    return transforms_of(augmentations, objective.loss, estimator._n_outputs(rows.y))
+
+
+def _generator(
+    random_state: np.random.RandomState,
+    device: torch.device,
+    rows_seen: int,
+    carried: dict[str, np.ndarray] | None,
+) -> torch.Generator:
+    """Return what transforms draw from.
+
+    It goes on where the last call of `partial_fit` left it, and is another one after the rows of
+    an earlier training: or else, with a seed, every call would change its images alike.
+    """
+    generator = torch_generator(random_state, device, offset=rows_seen)
+    state = None if carried is None else carried.get(device.type)
+    if state is not None:
+        generator.set_state(torch.from_numpy(np.array(state)))
+    return generator
 
 
 def _callbacks(
@@ -323,7 +356,9 @@ def step_flop(module: nn.Module, rows: int) -> float:
     return float(flop_per_row) * rows
 
 
-def torch_generator(random_state: np.random.RandomState, device: torch.device) -> torch.Generator:
-    """Return a generator on `device`, seeded by one draw from `random_state`."""
+def torch_generator(
+    random_state: np.random.RandomState, device: torch.device, offset: int = 0
+) -> torch.Generator:
+    """Return a generator on `device`, seeded by one draw from `random_state` and an offset."""
     generator = torch.Generator(device=device)
-    return generator.manual_seed(int(random_state.randint(np.iinfo(np.int32).max)))
+    return generator.manual_seed(int(random_state.randint(np.iinfo(np.int32).max)) + offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -150,9 +151,9 @@ class _OwnScore:
         self, estimator: Any, scorer: Callable[..., float], held_out: HostRows, module: nn.Module
     ) -> None:
         self.scorer = scorer
-        self.held_out = held_out
+        self.held_out = dataclasses.replace(held_out, X=estimator._as_given(held_out.X))
         self.module = module
-        self.reporter = copy.copy(estimator)
+        self.reporter = estimator._reporter()
 
     def __call__(self, raw: Tensor, rows: DeviceRows) -> float:
         self.reporter._publish_module(self.module)

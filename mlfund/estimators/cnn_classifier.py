@@ -57,7 +57,7 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
     augmentation : str, Augmentation, list of these or None, default="auto"
         Names or entries of `mlfund.augmentation.AUGMENTATIONS`, such as "flip", "shift",
         "cutout" or ``RandomShift(4)``: random changes of the images of each batch, in this
-        order; never in `predict`.
+        order; never in `predict`. "auto" is what `preset` says: moves, or nothing.
     test_time_augmentation : {"auto", "flip", "shift", "flip_shift"} or None, default="auto"
         Views of each image over whose raw scores predictions average: the image and its mirror
         image ("flip"), the image and two moves by a pixel along the diagonal ("shift"), or
@@ -112,7 +112,8 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
         Name in `mlfund.optimizers.OPTIMIZERS`, an instance, or a class of `torch.optim`.
     schedule : str, Schedule, callable or None, default="one_cycle"
         Name in `mlfund.schedules.SCHEDULES`, or an instance; it multiplies
-        `learning_rate_init` at every step.
+        `learning_rate_init` at every step. `partial_fit` follows "one_cycle" only where `max_iter`
+        says how many calls there will be.
     lr_scaling : {"linear", "sqrt"} or None, default=None
         Whether `learning_rate_init` is multiplied by the rows of a step over
         `base_batch_size`, or by the square root of that.
@@ -130,7 +131,8 @@ class CNNClassifier(ConfusionPlot, cnn.BaseCNN, BaseNeuralClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied with `sample_weight`.
     label_smoothing : float, "auto" or None, default="auto"
-        Share of each row's target spread evenly over the classes, in [0, 1).
+        Share of each row's target spread evenly over the classes, in [0, 1). "auto" spreads none
+        with a loss that takes no probabilities as targets.
     mixup : float or None, default=None
         Each row is mixed with another of its batch, features and targets alike, by a share
         drawn from Beta(mixup, mixup).

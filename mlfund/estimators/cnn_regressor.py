@@ -64,12 +64,12 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
     augmentation : str, Augmentation, list of these or None, default="auto"
         Names or entries of `mlfund.augmentation.AUGMENTATIONS`, such as "flip", "shift",
         "cutout" or ``RandomShift(4)``: random changes of the images of each batch, in this
-        order; never in `predict`.
+        order; never in `predict`. "auto" is none: numbers may depend on where things are.
     test_time_augmentation : {"auto", "flip", "shift", "flip_shift"} or None, default="auto"
         Views of each image over whose raw scores predictions average: the image and its mirror
         image ("flip"), the image and two moves by a pixel along the diagonal ("shift"), or
         both. None looks at the image alone, and so does validation while it trains.
-        "auto" is None: numbers may depend on where things are.
+        "auto" is None.
     backbone : Backbone or None, default=None
         What `export_backbone` of a `ContrastiveEncoder`, `MaskedAutoencoder` or `Autoencoder`
         returns: its layers take the place of `architecture`, the training starts from its
@@ -119,7 +119,8 @@ class CNNRegressor(cnn.BaseCNN, BaseNeuralRegressor):
         Name in `mlfund.optimizers.OPTIMIZERS`, an instance, or a class of `torch.optim`.
     schedule : str, Schedule, callable or None, default="one_cycle"
         Name in `mlfund.schedules.SCHEDULES`, or an instance; it multiplies
-        `learning_rate_init` at every step.
+        `learning_rate_init` at every step. `partial_fit` follows "one_cycle" only where `max_iter`
+        says how many calls there will be.
     lr_scaling : {"linear", "sqrt"} or None, default=None
         Whether `learning_rate_init` is multiplied by the rows of a step over
         `base_batch_size`, or by the square root of that.

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -100,7 +101,7 @@ class Noted(Augmentation):
 
 def test_augmentations_are_told_rows_and_epochs_of_trainings_that_go_on():
     noted = Noted()
-    options = {"batch_size": 16, "accumulation_steps": 2}
+    options = {"batch_size": 16, "accumulation_steps": 2, "schedule": None}
     model = net(augmentation=[noted], max_iter=3, **options).fit(X[:40], y[:40])
     for _ in range(2):
         model.partial_fit(X[:40], y[:40])
@@ -108,6 +109,73 @@ def test_augmentations_are_told_rows_and_epochs_of_trainings_that_go_on():
     for epoch in range(5):
         numbers = [n for e, part in noted.seen if e == epoch for n in part]
         assert sorted(numbers) == list(range(40))
+
+
+@dataclass(frozen=True)
+class Seen(Augmentation):
+    """Keeps what the changes before it made of the images."""
+
+    name = "seen"
+    images: list = field(default_factory=list)
+
+    def apply(self, rows, generator, target):
+        self.images.append(rows.X.clone())
+        return rows
+
+
+@pytest.mark.parametrize("go_on", ["partial_fit", "warm_start"])
+def test_calls_that_go_on_change_images_anew(go_on):
+    seen = Seen()
+    model = net(augmentation=[RandomShift(3), seen], max_iter=1, shuffle=False, warm_start=True)
+    model.schedule = None
+    for _ in range(4):
+        if go_on == "partial_fit":
+            model.partial_fit(X[:40], y[:40], classes=np.unique(y))
+        else:
+            model.fit(X[:40], y[:40])
+        model = pickle.loads(pickle.dumps(model)).set_params(augmentation=[RandomShift(3), seen])
+    assert len(seen.images) == 4
+    for place, images in enumerate(seen.images):
+        assert not any(torch.equal(images, other) for other in seen.images[:place])
+
+
+def test_images_alternate_from_one_partial_fit_to_the_next():
+    seen = Seen()
+    model = net(augmentation=["alternating_flip", seen], shuffle=False)
+    for _ in range(3):
+        model.partial_fit(X[:40], y[:40], classes=np.unique(y))
+    first, second, third = seen.images
+    assert torch.equal(first, third)
+    assert torch.equal(first, second.flip(-1))
+
+
+@pytest.mark.parametrize("channels", ["last", "first"])
+@pytest.mark.parametrize("shape", [None, "named"])
+def test_a_scorer_of_ones_own_is_given_images_as_they_came(channels, shape):
+    images, labels = spots(channels=3)
+    images = images.copy()
+    images[..., 1] //= 2
+    end = images if channels == "last" else images.transpose(0, 3, 1, 2)
+    given = []
+
+    def scorer(estimator, X, y):
+        given.append(X.shape)
+        return estimator.score(X, y)
+
+    options = {"channels": channels, "max_iter": 4, "early_stopping": True}
+    if shape is not None:
+        shape = end.shape[1:]
+        end = end.reshape(N, -1)
+    own = net(scoring=scorer, image_shape=shape, **options).fit(end, labels)
+    named = net(scoring="accuracy", image_shape=shape, **options).fit(end, labels)
+    assert own.validation_scores_ == pytest.approx(named.validation_scores_)
+    assert {one[1:] for one in given} == {end.shape[1:]}
+
+
+def test_a_scorer_of_ones_own_is_given_no_warning_of_names(recwarn):
+    rows = pd.DataFrame(X[:60].reshape(60, -1)).add_prefix("pixel")
+    net(max_iter=1, scoring=lambda e, X, y: e.score(X, y), early_stopping=True).fit(rows, y[:60])
+    assert not [w for w in recwarn if "feature names" in str(w.message)]
 
 
 @pytest.mark.parametrize("channels", ["last", "first"])
@@ -271,6 +339,28 @@ def test_pixels_in_another_unit_than_those_of_fit_are_noticed(fitted):
     fitted.predict(X_TEST[:3] // 200)
     fitted.predict(np.zeros((2, 10, 10)))
     scaled.predict(X_TEST / 1000)
+
+
+def test_pixels_in_another_unit_are_noticed_wherever_they_come_in(fitted):
+    told = pytest.warns(UserWarning, match="largest pixel of X is 1, ")
+    with told:
+        clone(fitted).set_params(max_iter=1).fit(X, y, X_val=X_TEST / 255, y_val=Y_TEST)
+    going_on = net(max_iter=1, warm_start=True, schedule=None).fit(X, y)
+    with told:
+        going_on.fit(X / 255, y)
+    with told:
+        going_on.partial_fit(X / 255, y)
+
+
+def test_validation_images_of_another_size_are_told_as_such():
+    with pytest.raises(ValueError, match=r"images of 8 x 8 .* fitted on images of 10 x 10"):
+        net().fit(X, y, X_val=np.zeros((3, 8, 8)), y_val=y[:3])
+
+
+@pytest.mark.parametrize("wrap", [list, np.array, pd.Series, lambda paths: [*map(Path, paths)]])
+def test_paths_are_read_before(wrap):
+    with pytest.raises(ValueError, match=r"paths such as 'a.png', .* load_image_folder"):
+        net().fit(wrap(["a.png", "b.png"]), [0, 1])
 
 
 @pytest.mark.parametrize("shape", [(10, 10), (10, 10, 1), (1, 10, 10)])

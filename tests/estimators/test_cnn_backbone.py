@@ -100,3 +100,8 @@ def test_what_does_not_go_together_is_refused(backbone, options, images, message
     options = {name: backbone if value is ... else value for name, value in options.items()}
     with pytest.raises(ValueError, match=message):
         CNNClassifier(**options, **OPTIONS).fit(images, Y)
+
+
+def test_pixels_in_another_unit_than_those_of_the_backbone_are_noticed(backbone):
+    with pytest.warns(UserWarning, match="images of the backbone are typically up to"):
+        CNNClassifier(backbone=backbone, **OPTIONS).fit(X / 16, Y)

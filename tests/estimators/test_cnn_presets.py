@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -156,10 +157,69 @@ def test_presets_are_of_things_that_exist(name):
 
 def test_images_are_moved_by_a_share_of_their_side_and_tiny_ones_not_at_all():
     preset = Preset("small", max_iter=1, shift=1 / 14)
-    assert preset.augmentation((28, 28, 1)) == [RandomShift(2)]
-    assert preset.augmentation((32, 64, 3)) == [RandomShift(2)]
-    assert preset.augmentation((1, 784, 1)) == preset.augmentation((7, 7, 1)) == []
-    assert Preset("small", max_iter=1).augmentation((28, 28, 1)) == []
+    assert preset.augmentation((28, 28, 1), classifies=True) == [RandomShift(2)]
+    assert preset.augmentation((32, 64, 3), classifies=True) == [RandomShift(2)]
+    for size in ((1, 784, 1), (7, 7, 1)):
+        assert preset.augmentation(size, classifies=True) == []
+    assert Preset("small", max_iter=1).augmentation((28, 28, 1), classifies=True) == []
+
+
+def test_regressors_take_images_as_they_are():
+    images = np.repeat(np.repeat(X, 3, axis=1), 3, axis=2)
+    for preset in ("default", "accurate"):
+        options = {"preset": preset, "architecture": SMALL, **QUICK}
+        settings = CNNRegressor(**options).fit(images, X.mean(axis=(1, 2))).settings_
+        assert settings["augmentation"] == []
+        assert settings["test_time_augmentation"] is None
+        assert CNNClassifier(**options).fit(images, Y).settings_["augmentation"]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["hinge", lambda raw, y: torch.nn.functional.cross_entropy(raw, y, reduction="none")],
+    ids=["hinge", "own"],
+)
+def test_auto_spreads_no_targets_where_a_loss_takes_classes(loss):
+    y = np.arange(60) % (2 if loss == "hinge" else 3)
+    net = CNNClassifier(SMALL, loss=loss, **QUICK).fit(X, y)
+    assert net.settings_["label_smoothing"] is None
+    assert net.predict(X).shape == (60,)
+    with pytest.raises(ValueError, match="label_smoothing"):
+        CNNClassifier(SMALL, loss=loss, label_smoothing=0.1, **QUICK).fit(X, y)
+
+
+@pytest.mark.parametrize("loss", [None, "log_loss", "focal", "focal_binary"])
+def test_auto_spreads_targets_where_a_loss_takes_probabilities(loss):
+    net = CNNClassifier(SMALL, loss=loss, **QUICK).fit(X, Y)
+    assert net.settings_["label_smoothing"] == PRESETS["default"].label_smoothing
+
+
+def test_a_preset_that_does_not_exist_is_named_after_the_fit_too():
+    net = CNNClassifier(SMALL, **QUICK).fit(X, Y).set_params(preset="nope")
+    with pytest.raises(ValueError, match="preset=.nope. is not known"):
+        net.predict(X)
+
+
+def test_a_stream_of_no_known_length_learns_at_one_rate():
+    net = CNNClassifier(SMALL, random_state=0)
+    for _ in range(4):
+        net.partial_fit(X, Y, classes=np.unique(Y))
+    assert net.settings_["schedule"] is None
+    assert net.schedule == "one_cycle"
+    assert set(net.history_["lr"]) == {net.settings_["learning_rate_init"]}
+
+
+def test_a_schedule_that_has_ended_is_told_in_partial_fit():
+    net = CNNClassifier(SMALL, max_iter=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            net.partial_fit(X, Y, classes=np.unique(Y))
+    with pytest.warns(UserWarning, match="'one_cycle' of max_iter=2 epochs has ended"):
+        net.partial_fit(X, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.set_params(schedule="invscaling").partial_fit(X, Y)
 
 
 def test_verbose_says_what_was_chosen(capsys):
