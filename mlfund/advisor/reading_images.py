@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mlfund._check import DataError, nearest
+from mlfund.preprocessing._folder_layout import part_names
+from mlfund.preprocessing._image_rows import mistaken
 from mlfund.preprocessing.image_folders import load_image_folder
 
 # A comparison of all candidates on so many small images takes minutes, not hours.
@@ -57,8 +59,8 @@ def read_images(
     Parameters
     ----------
     path : str or path-like
-        A folder as `load_image_folder` reads it, of which parts "test" and "validation" are left
-        out where there is "train"; an npz file with an array of images and one of labels, of
+        A folder as `load_image_folder` reads it, of which parts "test" and "validation" are not
+        read where there is "train"; an npz file with an array of images and one of labels, of
         which those with "train" in their name come first; or an npy file of images.
     target : str, optional
         The array of labels in an npz file, by name; for an npy file the npy file of labels.
@@ -87,7 +89,9 @@ def read_images(
         return _folder(path, size, max_images, seed)
     if size is not None:
         raise DataError("--image-size is for folders; resize the arrays of a file yourself.")
-    images, labels, notes = _npz(path, target) if path.suffix == ".npz" else _npy(path, target)
+    is_npz = path.suffix.lower() == ".npz"
+    images, labels, notes = _npz(path, target) if is_npz else _npy(path, target)
+    _refuse_channels_in_front(path, images.shape)
     if len(images) > max_images:
         notes.append(_drawn_note(max_images, len(images)))
         rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:max_images])
@@ -99,15 +103,16 @@ def _folder(path: Path, size: tuple[int, int] | None, most: int, seed: int) -> I
     options: dict[str, Any] = {"size": size, "max_images": most, "random_state": seed}
     notes = []
     try:
-        data = load_image_folder(path, **options)
-        if data.split is not None and "train" in data.split:
-            left = sorted(set(data.split) - {"train"})
-            data = load_image_folder(path, split="train", **options)
+        parts = part_names(path)
+        if "train" in parts:
+            options["split"] = "train"
+            left = [part for part in parts if part != "train"]
             if left:
                 notes.append(
                     f"The images in {' and '.join(left)} were left out; score the model on them at "
                     "the end."
                 )
+        data = load_image_folder(path, **options)
     except DataError as error:
         # What a parameter of Python is called on the command line.
         message = str(error).replace("say a size=(height, width)", "give --image-size HxW")
@@ -116,6 +121,16 @@ def _folder(path: Path, size: tuple[int, int] | None, most: int, seed: int) -> I
         notes.append(_drawn_note(len(data.target), data.n_found))
     labels = np.array(data.target_names)[data.target]
     return ImageFile(data.images, pd.Series(labels, name="class"), path.name, tuple(notes))
+
+
+def _refuse_channels_in_front(path: Path, shape: tuple[int, ...]) -> None:
+    mistake = mistaken(shape, "last") if len(shape) == 4 else None
+    if mistake is not None:
+        counted, other, _ = mistake
+        raise DataError(
+            f"The images of {path.name} have shape {shape}, which means {counted} channels of "
+            f"{other} pixels; the channels go last: save X.transpose(0, 2, 3, 1) instead of X."
+        )
 
 
 def _drawn_note(kept: int, found: int) -> str:

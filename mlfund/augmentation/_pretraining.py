@@ -90,7 +90,8 @@ class HideParts(Augmentation):
     Parameters
     ----------
     ratio : float, default=0.6
-        Share of the parts that is hidden, the same number in each row, at least one.
+        Share of the parts that is hidden, the same number in each row: at least one, and at
+        most all but one.
     patch : int, default=4
         Side in pixels of the squares of an image; of rows of one pixel, columns are hidden.
     """
@@ -106,6 +107,13 @@ class HideParts(Augmentation):
         y = torch.stack([X.flatten(1), hidden.to(X.dtype).flatten(1)], dim=1)
         return rows._replace(X=X.masked_fill(hidden, 0), y=y)
 
+    def n_parts(self, size: tuple[int, int, int]) -> int:
+        """Return the parts of an image of such a height, width and number of channels."""
+        high, wide, n_channels = size
+        if high == wide == 1:
+            return n_channels
+        return -(-high // self.patch) * -(-wide // self.patch)
+
     def _hidden(self, X: Tensor, generator: torch.Generator | None) -> Tensor:
         n, n_channels, high, wide = X.shape
         if high == wide == 1:
@@ -117,8 +125,12 @@ class HideParts(Augmentation):
 
 
 def some_of(X: Tensor, n_parts: int, share: float, generator: torch.Generator | None) -> Tensor:
-    """Return which parts of each row are chosen, (n, n_parts) of bool, as many in each."""
-    count = min(max(1, round(share * n_parts)), n_parts)
+    """Return which parts of each row are chosen, (n, n_parts) of bool, as many in each.
+
+    At least one is chosen, and where there are several one at least is not: nothing could be
+    learned from a row of which nothing is left.
+    """
+    count = max(1, min(round(share * n_parts), n_parts - 1))
     place = place_of(X, generator)
     drawn = torch.rand(len(X), n_parts, generator=generator, device=place).to(X.device)
     return drawn.argsort(dim=1).argsort(dim=1) < count

@@ -33,7 +33,14 @@ from mlfund.nets.layer_summary import NetSummary, summarise
 from mlfund.nets.layers import Dense, Layer
 from mlfund.nets.views import VIEWS, AveragedViews
 from mlfund.preprocessing import ImageScaler
-from mlfund.preprocessing._image_rows import ImageForm, flattened, is_flattened
+from mlfund.preprocessing._image_rows import (
+    PIXEL_DTYPES,
+    ImageForm,
+    as_pixels,
+    flattened,
+    is_flattened,
+    shape_of_size,
+)
 
 # Images from which the filters of `Whiten` are learned, at most.
 WHITENED_ROWS = 5000
@@ -78,7 +85,7 @@ class BaseCNN(ImagePlots, BuiltModule):
         "that in 1000 epochs rows of a ten millionth of the weight are fitted too"
     }
     # Bytes stay bytes until they are in a batch.
-    _input_dtypes: Any = (np.float64, np.float32, np.uint8)
+    _input_dtypes: Any = PIXEL_DTYPES
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         checks.refuse_one_labelled_image(X, y)
@@ -89,7 +96,7 @@ class BaseCNN(ImagePlots, BuiltModule):
             if not reset:
                 # Images of another size are told as such, not by their number of values.
                 self._check_size(form)
-        X, y = super()._validate(X, y, reset=reset)
+        X, y = super()._validate(as_pixels(X), y, reset=reset)
         if form is None:
             X, form = self._read_rows(X, reset=reset)
         if reset:
@@ -102,9 +109,7 @@ class BaseCNN(ImagePlots, BuiltModule):
         shape = self.image_shape
         if shape is None and not reset:
             # Their number of values has been checked.
-            height, width, channels = self.image_size_
-            last = self.channels == "last"
-            shape = (height, width, channels) if last else (channels, height, width)
+            shape = shape_of_size(self.image_size_, self.channels)
         return flattened(X.toarray() if sp.issparse(X) else X, self.channels, shape)
 
     def _check_size(self, form: ImageForm) -> None:
@@ -123,7 +128,7 @@ class BaseCNN(ImagePlots, BuiltModule):
             # Images of another size are told as such, not by their number of values.
             self._check_size(form)
         X = validate_data(
-            self, X, accept_sparse=["csr", "csc"], reset=False, dtype=self._input_dtypes
+            self, as_pixels(X), accept_sparse=["csr", "csc"], reset=False, dtype=self._input_dtypes
         )
         if form is None:
             X, form = self._read_rows(X, reset=False)

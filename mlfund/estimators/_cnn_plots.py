@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import ConfusionMatrixDisplay
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
 from mlfund._check import require
@@ -233,7 +233,7 @@ class ImagePlots:
         axes : ndarray of matplotlib.axes.Axes
         """
         found = self.top_losses(X, y, k)
-        pictures.check_few(len(found.indices))
+        pictures.check_few(len(found.indices), "k")
         images = self._as_images(self._rows_to_see(X)[found.indices])
         axes = pictures.image_axes(axes, len(images), most_columns=5)
         truth = np.asarray(y)[found.indices]
@@ -337,7 +337,7 @@ class ConfusionPlot:
         Raises
         ------
         ValueError
-            If rows have several labels.
+            If rows have several labels, or a label is none of those that `fit` saw.
 
         See Also
         --------
@@ -350,6 +350,7 @@ class ConfusionPlot:
                 "Rows with several labels have one confusion matrix a label; see "
                 "sklearn.metrics.multilabel_confusion_matrix."
             )
+        y = self._known_labels(X, y)
         names = [str(label) for label in self.classes_.tolist()]
         inches = min(3.0 + 0.35 * len(names), 12.0)
         axis = pictures.one_axis(ax, (inches, inches))
@@ -367,6 +368,13 @@ class ConfusionPlot:
             ax=axis,
         )
         return shown.ax_
+
+    def _known_labels(self, X: Any, y: Any) -> np.ndarray:
+        """Return the labels of images, refused as `top_losses` does: the matrix would skip some."""
+        check_consistent_length(X, y)
+        _, y = self._validate(X, y, reset=False)
+        self._encode_target(y, self._recipe.dtype, first=False, incremental=True)
+        return y
 
 
 def _written(value: Any) -> str:

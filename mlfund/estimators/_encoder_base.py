@@ -34,7 +34,14 @@ from mlfund.nets.encoders import EncoderNet
 from mlfund.nets.layer_summary import NetSummary, summarise
 from mlfund.nets.layers import Layer
 from mlfund.preprocessing import ImageScaler
-from mlfund.preprocessing._image_rows import ImageForm, flattened, is_flattened
+from mlfund.preprocessing._image_rows import (
+    PIXEL_DTYPES,
+    ImageForm,
+    as_pixels,
+    flattened,
+    is_flattened,
+    shape_of_size,
+)
 
 _SHARED = (
     "learning_rate_init",
@@ -98,8 +105,9 @@ class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BuiltModule
         Parameters
         ----------
         X : array-like of shape (n, d), (n, height, width) or (n, height, width, channels)
-            Rows of a table, or images: uint8, float32 or float64. With ``channels="first"``
-            images are (n, channels, height, width); with `image_shape` they may be flattened.
+            Rows of a table, or images: uint8, float32 or float64; pixels of other numbers
+            become float32. With ``channels="first"`` images are (n, channels, height, width);
+            with `image_shape` they may be flattened.
         y : None
             Ignored.
 
@@ -217,11 +225,11 @@ class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BuiltModule
                 # Images of another size are told as such, not by their number of values.
                 self._check_size(form)
         elif not reset and self.image_size_ is not None and shape is None:
-            high, wide, channels = self.image_size_
-            last = self.channels == "last"
-            shape = (high, wide, channels) if last else (channels, high, wide)
+            shape = shape_of_size(self.image_size_, self.channels)
         images = form is not None or shape is not None
-        dtypes = (np.float64, np.float32, *([np.uint8] if images else []))
+        if images:
+            X = as_pixels(X)
+        dtypes = PIXEL_DTYPES if images else (np.float64, np.float32)
         X = validate_data(self, X, reset=reset, dtype=dtypes, ensure_min_samples=2 if reset else 1)
         if form is None and shape is not None:
             X, form = flattened(X, self.channels, shape)

@@ -17,13 +17,26 @@ MOST_LETTERS = 22
 GREY = 0.5
 
 
-def check_few(X_rows: int) -> None:
-    """Raise ValueError unless so many images can be seen side by side."""
-    if X_rows > MOST_IMAGES:
+def check_few(n_images: int, asked_by: str | None = None) -> None:
+    """Raise ValueError unless so many images can be seen side by side.
+
+    Parameters
+    ----------
+    n_images : int
+    asked_by : str, optional
+        The parameter that says how many of X are drawn; all of X are without it.
+    """
+    if n_images <= MOST_IMAGES:
+        return
+    if asked_by is not None:
         raise ValueError(
-            f"X has {X_rows} images, and a picture shows at most {MOST_IMAGES}; give some of them, "
-            "such as X[:8]."
+            f"{asked_by} asks for {n_images} images, and a picture shows at most {MOST_IMAGES}; "
+            f"give {asked_by}={MOST_IMAGES} or less."
         )
+    raise ValueError(
+        f"X has {n_images} images, and a picture shows at most {MOST_IMAGES}; give some of them, "
+        "such as X[:8]."
+    )
 
 
 def as_colours(images: np.ndarray, low: float | None = None, high: float | None = None) -> Any:

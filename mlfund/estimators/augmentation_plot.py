@@ -65,7 +65,8 @@ def plot_augmentation(
     Raises
     ------
     ValueError
-        If X are no images, or nothing of the augmentation changes images.
+        If X are no images, nothing of the augmentation changes images, or more than 64 are
+        to be drawn.
     ImportError
         If matplotlib is not installed.
 
@@ -118,7 +119,7 @@ def draw(
             "augmentation=['flip', 'shift']."
         )
     shown = min(n_images, len(rows))
-    pictures.check_few(shown)
+    pictures.check_few(shown, "n_images")
     versions = _drawn(rows[:MOST_ROWS], pixels, seen, shown, n_draws, seed_from(random_state))
     sheet = pictures.montage(versions, n_draws + 1, fill=1.0)
     inches = 0.9 * (n_draws + 1), 0.9 * shown + 0.4

@@ -107,9 +107,9 @@ class ContrastiveEncoder(encoder.BaseEncoder):
         Where to train; None is the CPU. `transform` runs where `module_` is: there after
         `fit`, on the CPU after loading.
     precision : {"input", "float64", "float32", "bf16", "mixed", "auto"} or None, default=None
-        None and "input" compute in the dtype of X, in float32 for bytes. "bf16" multiplies
-        in bfloat16 over float32 weights, "mixed" does where the device has the units for it,
-        "auto" where that also pays; both fall back to float32.
+        None and "input" compute in the dtype of X, in float32 for images of integers. "bf16"
+        multiplies in bfloat16 over float32 weights, "mixed" does where the device has the
+        units for it, "auto" where that also pays; both fall back to float32.
     callbacks : list of skorch callbacks or None, default=None
         Told of every epoch, and of every batch if they look at batches.
     checkpoint_dir : str, path-like or None, default=None

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval
 
+from mlfund._check import DataError
 from mlfund._engine.averaging import RunningStatistics
 from mlfund.augmentation import Augmentation
 from mlfund.augmentation._pretraining import HideParts
@@ -54,7 +55,8 @@ class MaskedAutoencoder(encoder.BaseEncoder):
     normalization : {"batch", "layer", "group", "instance"}, default="batch"
         Between the layers of a named architecture, or of a table's encoder.
     mask_ratio : float, default=0.6
-        Share of the squares or columns that is hidden, the same number in each row.
+        Share of the squares or columns that is hidden, the same number in each row; one at
+        least is hidden, and one is not.
     patch_size : int or None, default=None
         For images: side in pixels of the squares; None makes seven of the shorter side.
     batch_size : int or "auto", default="auto"
@@ -84,9 +86,9 @@ class MaskedAutoencoder(encoder.BaseEncoder):
         Where to train; None is the CPU. `transform` runs where `module_` is: there after
         `fit`, on the CPU after loading.
     precision : {"input", "float64", "float32", "bf16", "mixed", "auto"} or None, default=None
-        None and "input" compute in the dtype of X, in float32 for bytes. "bf16" multiplies
-        in bfloat16 over float32 weights, "mixed" does where the device has the units for it,
-        "auto" where that also pays; both fall back to float32.
+        None and "input" compute in the dtype of X, in float32 for images of integers. "bf16"
+        multiplies in bfloat16 over float32 weights, "mixed" does where the device has the
+        units for it, "auto" where that also pays; both fall back to float32.
     callbacks : list of skorch callbacks or None, default=None
         Told of every epoch, and of every batch if they look at batches.
     checkpoint_dir : str, path-like or None, default=None
@@ -222,10 +224,33 @@ class MaskedAutoencoder(encoder.BaseEncoder):
     def _n_outputs(self, target: Any) -> int:
         return int(self.n_features_in_)
 
-    def _task_augmentations(self) -> list[Augmentation]:
+    def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        X, y = super()._validate(X, y, reset=reset)
+        self._check_parts()
+        return X, y
+
+    def _check_parts(self) -> None:
+        """Raise ValueError if a row has no part to show beside one to hide."""
+        if self.n_features_in_ == 1:
+            raise DataError(
+                "X has 1 feature(s), and MaskedAutoencoder tells hidden ones from those it shows; "
+                "give rows of at least two columns or pixels."
+            )
+        size = self.image_size_
+        if size is not None and self._hiding().n_parts(size) == 1:
+            raise ValueError(
+                f"patch_size={self.patch_size} makes one square of an image of {size[0]} x "
+                f"{size[1]} pixels, with nothing left to see where it is hidden; give "
+                f"patch_size={max(size[:2]) - 1} or less."
+            )
+
+    def _hiding(self) -> HideParts:
         side = min((self.image_size_ or (1, 1, 1))[:2])
         patch = self.patch_size or max(1, round(side / PATCHES))
-        return [HideParts(float(self.mask_ratio), int(patch))]
+        return HideParts(float(self.mask_ratio), int(patch))
+
+    def _task_augmentations(self) -> list[Augmentation]:
+        return [self._hiding()]
 
     def _train(
         self,

@@ -1,14 +1,18 @@
-"""Image files: read upright with eight bits a channel, by several threads."""
+"""Image files: read upright and on white with eight bits a channel, by several threads."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
+
+from mlfund._check import stacklevel_outside
+from mlfund.preprocessing._image_units import FROM_16_BITS, LEAST_LIGHT
 
 Result = TypeVar("Result")
 
@@ -19,6 +23,27 @@ BLOCK, BLOCKS_A_THREAD = 16, 4
 # least so many times the wanted ones remain; antialiased resizing does the rest. Pillow names 2
 # as the gap from which the result is close to that of all pixels.
 LEAST_GAP = 2
+# Pillow's modes of one channel, beside those of 16 bits: the others are read as colours.
+GREY_MODES = ("1", "L", "LA", "La")
+# Orientations of EXIF that exchange height and width.
+LYING = (5, 6, 7, 8)
+# Bits that cameras and scanners put into files of 16.
+USUAL_BITS = (8, 10, 12, 14)
+
+
+class Header(NamedTuple):
+    """What a file says of its image before the pixels.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Height and width, upright. A PNG file may say after its pixels that it is to be turned,
+        which is not seen here.
+    is_grey : bool
+    """
+
+    size: tuple[int, int]
+    is_grey: bool
 
 
 def image_sides(size: Any) -> tuple[int, int]:
@@ -29,8 +54,39 @@ def image_sides(size: Any) -> tuple[int, int]:
     return both
 
 
-def read_image(file: str | os.PathLike[str] | IO[bytes], size: Sequence[int] | None = None) -> Any:
-    """Return the image of a file as it is meant: upright, in Pillow's mode L or RGB.
+def read_header(file: str | os.PathLike[str]) -> Header:
+    """Return what an image file says before its pixels, which are not decoded.
+
+    Parameters
+    ----------
+    file : str or path-like
+
+    Returns
+    -------
+    header : Header
+
+    Raises
+    ------
+    Exception
+        Of many kinds, whatever Pillow's readers meet; see `reason_of`.
+    """
+    from PIL import ExifTags, Image
+
+    with Image.open(file) as opened:
+        width, height = opened.size
+        # Of TIFF files Pillow says the upright size; of PNG files it would decode all first.
+        if opened.format not in ("TIFF", "PNG"):
+            held = opened.getexif().get(ExifTags.Base.Orientation)
+            width, height = (height, width) if held in LYING else (width, height)
+        return Header((height, width), opened.mode in GREY_MODES or opened.mode.startswith("I;16"))
+
+
+def read_image(
+    file: str | os.PathLike[str] | IO[bytes],
+    size: Sequence[int] | None = None,
+    deep: list[int] | None = None,
+) -> Any:
+    """Return the image of a file as it is meant: upright, on white, in Pillow's mode L or RGB.
 
     Parameters
     ----------
@@ -38,6 +94,8 @@ def read_image(file: str | os.PathLike[str] | IO[bytes], size: Sequence[int] | N
     size : (int, int), optional
         Height and width that it will get. Of a JPEG file with more than twice as many pixels a
         side, fewer are then decoded, which saves most of the time for large photographs.
+    deep : list of int, optional
+        Gets the largest pixel of an image of 16 bits, for `warn_of_dark_files`.
 
     Returns
     -------
@@ -57,27 +115,70 @@ def read_image(file: str | os.PathLike[str] | IO[bytes], size: Sequence[int] | N
             opened.draft(None, (side, side))
         # Cameras write how they were held beside the pixels.
         ImageOps.exif_transpose(opened, in_place=True)
-        return eight_bits(opened)
+        return eight_bits(opened, deep)
 
 
-def eight_bits(image: Any) -> Any:
-    """Return an image of mode L or RGB; transparency is left out."""
+def eight_bits(image: Any, deep: list[int] | None = None) -> Any:
+    """Return an image of mode L or RGB, on white where it is transparent.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    deep : list of int, optional
+        See `read_image`.
+    """
     from PIL import Image
 
-    if image.mode in ("L", "RGB"):
-        image.load()
-        return image
-    if image.mode in ("1", "LA", "La"):
-        return image.convert("L")
+    image.load()
     if image.mode.startswith("I;16"):
+        pixels = np.asarray(image)
+        if deep is not None:
+            deep.append(int(pixels.max()))
         # Pillow would cut 16 bits off at 255.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return Image.fromarray((pixels >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         # Pillow would cut these off at 255 too, and fractions at 0.
         raise ValueError("its pixels have 32 bits, which do not say what is white; save 8 or 16")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+    if image.has_transparency_data:
+        return _on_white(image)
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode in GREY_MODES else "RGB")
+
+
+def _on_white(image: Any) -> Any:
+    """Return an image as it looks on paper; what is opaque stays as it is, to the bit."""
+    from PIL import Image
+
+    mode = "L" if image.mode in GREY_MODES else "RGB"
+    # What an image hides is often black, as is what people draw on it.
+    seen = image.convert("LA" if mode == "L" else "RGBA")
+    paper = Image.new(mode, image.size, "white")
+    paper.paste(seen.convert(mode), mask=seen.getchannel("A"))
+    return paper
+
+
+def warn_of_dark_files(deep: Sequence[int], n: int) -> None:
+    """Warn once where all images of 16 bits are nearly black: they may hold fewer bits.
+
+    Parameters
+    ----------
+    deep : sequence of int
+        The largest pixel of each image of 16 bits, as `read_image` collects them.
+    n : int
+        Number of all images.
+    """
+    largest = max(deep, default=0)
+    if not 0 < largest < LEAST_LIGHT << 8:
+        return
+    bits = next(usual for usual in USUAL_BITS if largest < 1 << usual)
+    warnings.warn(
+        f"The largest pixel of the images with 16 bits ({len(deep)} of {n}) is {largest}, nearly "
+        f"black on the scale of {FROM_16_BITS} that they are read in; if their numbers have {bits} "
+        f"bits, multiply these by {1 << 16 - bits} and save the files again.",
+        UserWarning,
+        stacklevel=stacklevel_outside(),
+    )
 
 
 def reason_of(error: Exception) -> str:

@@ -8,7 +8,15 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mlfund._check import DataError
-from mlfund.preprocessing._image_rows import ImageForm, form_of, is_flattened, read_pixels
+from mlfund.preprocessing._image_rows import (
+    PIXEL_DTYPES,
+    ImageForm,
+    as_pixels,
+    form_of,
+    is_flattened,
+    read_pixels,
+    shape_of_size,
+)
 
 
 class ImageInput:
@@ -34,12 +42,18 @@ class ImageInput:
         if is_flattened(X):
             # scikit-learn's own checks and messages, names of columns included.
             X = validate_data(
-                self, X, reset=reset, dtype=(np.uint8, np.float64, np.float32), ensure_min_samples=1
+                self, as_pixels(X), reset=reset, dtype=PIXEL_DTYPES, ensure_min_samples=1
             )
-            return X, form_of(X, self.channels, self.image_shape)
+            return X, form_of(X, self.channels, self._shape_of_rows(reset=reset))
         pixels = read_pixels(X)
         form = form_of(pixels, self.channels, self.image_shape)
         if reset:
             self.n_features_in_ = form.n_values
             self.__dict__.pop("feature_names_in_", None)
         return pixels, form
+
+    def _shape_of_rows(self, *, reset: bool) -> Any:
+        """Return the `image_shape` of flattened rows: that of `fit`, if it was not given."""
+        if self.image_shape is not None or reset:
+            return self.image_shape
+        return shape_of_size(self.image_size_, self.channels)

@@ -192,6 +192,26 @@ def _size(image_shape: Any, n_values: int, channels: str) -> tuple[int, int, int
     return int(last[0]), int(last[1]), int(last[2])
 
 
+def shape_of_size(size: tuple[int, int, int], channels: str) -> tuple[int, int, int]:
+    """Return the `image_shape` that stands for a height, a width and a number of channels.
+
+    Parameters
+    ----------
+    size : (int, int, int)
+        Height, width and channels, as in `image_size_`.
+    channels : {"last", "first"}
+        At which end `image_shape` counts them.
+
+    Examples
+    --------
+    >>> from mlfund.preprocessing._image_rows import shape_of_size
+    >>> shape_of_size((8, 6, 3), "first")
+    (3, 8, 6)
+    """
+    height, width, n_channels = size
+    return (n_channels, height, width) if channels == "first" else size
+
+
 def is_flattened(X: Any) -> bool:
     """Whether X is a table of flattened rows, or one that is none of images at all."""
     if hasattr(X, "shape") and not _is_list(X):
@@ -207,8 +227,45 @@ def _is_list(X: Any) -> bool:
     return len(X.shape) == 1 and getattr(X.dtype, "kind", None) == "O"
 
 
+def pixel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which pixels of a dtype of numbers are read.
+
+    Bytes stay bytes. Integers, bool and half precision become float32, which is exact up to 16
+    million and half the memory of float64; only what is as wide as float64 is read in it.
+    """
+    if dtype == np.uint8:
+        return dtype
+    return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32)
+
+
+# For `validate_data`: what frames and sparse rows may be of, and what they become if they are not.
+PIXEL_DTYPES = (np.float32, np.float64, np.uint8)
+
+
+def as_pixels(X: Any) -> Any:
+    """Return a tensor, a list or an array of numbers as an array in the dtype of its pixels.
+
+    Anything else is returned as it is: frames with their names, sparse rows, what holds no
+    numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mlfund.preprocessing._image_rows import as_pixels
+    >>> [as_pixels(np.ones((2, 4), dtype)).dtype.name for dtype in ("u1", "u2", "f2", "f8")]
+    ['uint8', 'float32', 'float32', 'float64']
+    """
+    if hasattr(X, "detach"):
+        X = X.detach().cpu().numpy()
+    if isinstance(X, list | tuple):
+        X = np.asarray(X)
+    if not isinstance(X, np.ndarray) or X.dtype.kind not in "biuf":
+        return X
+    return X.astype(pixel_dtype(X.dtype), copy=False)
+
+
 def read_pixels(X: Any) -> np.ndarray:
-    """Return images as one array; uint8 and floats stay, all else becomes float64.
+    """Return images as one array, in the dtype that `pixel_dtype` says.
 
     Raises
     ------
@@ -229,8 +286,7 @@ def read_pixels(X: Any) -> np.ndarray:
     pixels = np.asarray(X)
     if pixels.dtype.kind not in "biuf":
         raise DataError(f"X holds {pixels.dtype} values, and pixels are numbers.")
-    if pixels.dtype not in (np.uint8, np.float32, np.float64):
-        pixels = pixels.astype(np.float64)
+    pixels = as_pixels(pixels)
     if pixels.size == 0:
         raise DataError(f"X has shape {pixels.shape}: there are no pixels in it.")
     if pixels.dtype != np.uint8 and not np.isfinite(pixels).all():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from mlfund._check import DataError, check_choice, check_positive, require
-from mlfund.preprocessing._image_files import image_sides, in_threads, read_image, reason_of
+from mlfund.preprocessing._folder_layout import images_in, listed
+from mlfund.preprocessing._image_files import (
+    Header,
+    image_sides,
+    in_threads,
+    read_header,
+    read_image,
+    reason_of,
+    warn_of_dark_files,
+)
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-# Names of folders that hold the classes of a part, and what the part is called.
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-}
+__all__ = ["images_in", "load_image_folder", "read_files"]
+
 MODES = ("L", "RGB")
 
 
@@ -35,12 +39,18 @@ def load_image_folder(
 ) -> Bunch:
     """Read a folder that holds one folder of images for each class.
 
-    The names of the folders are the classes, in sorted order. Where they are "train", "test"
-    and "val" (or "training", "testing", "valid", "validation") and hold folders themselves, these
-    are the classes, and `split` says which part an image belongs to. Images may lie deeper in the
-    folder of their class. Files and folders whose name begins with a dot or an underscore, and
-    files that are no images by their suffix, are skipped. Needs Pillow
-    (``pip install 'mlfund[images]'``).
+    The names of the folders are the classes, in sorted order. Where they are names of parts and
+    hold folders themselves, these are the classes, and `split` says which part an image belongs
+    to. Parts are called "train" or "training"; "val", "valid", "validation", "dev", "eval" or
+    "evaluation"; and "test", "testing" or "holdout"; or alike around one of these words, as
+    "seg_train" and "seg_test". A folder that holds only one of its own name, as archives unpack,
+    is opened. Images may lie deeper in the folder of their class. Files and folders whose name
+    begins with a dot or an underscore, and files that are no images by their suffix, are skipped.
+    Needs Pillow (``pip install 'mlfund[images]'``).
+
+    Images are turned as the camera was held, and where they are transparent they are put on
+    white. Of 16 bits a pixel the upper eight are kept, with a warning where all such images are
+    nearly black, as numbers of 12 bits are.
 
     Parameters
     ----------
@@ -52,7 +62,8 @@ def load_image_folder(
     mode : {"L", "RGB"}, optional
         Grey or colours, in Pillow's words; without it grey if all images are.
     split : str, optional
-        Read one part alone: "train", "test" or "validation".
+        Read one part alone: "train", "test" or "validation". Folders beside it that are no parts,
+        or parts whose images lie side by side, are left out then, and refused otherwise.
     max_images : int, optional
         At most so many, drawn at random with the shares of the classes and parts kept; but two of
         each class and part at least.
@@ -72,7 +83,7 @@ def load_image_folder(
     ------
     ValueError
         If there is no such folder, it has another layout, an image cannot be read, or images
-        differ in size and `size` is not given.
+        differ in size and `size` is not given. Sizes are compared before images are decoded.
     ImportError
         If Pillow is not installed.
 
@@ -101,7 +112,7 @@ def load_image_folder(
     if max_images is not None:
         check_positive("max_images", max_images, integer=True)
     require("PIL.Image", "images")
-    found = _listed(root)
+    found = listed(root, split)
     # Of all parts, so that places mean the same in each.
     names = sorted({name for _, name, _ in found})
     parts = sorted({part for _, _, part in found if part})
@@ -120,56 +131,6 @@ def load_image_folder(
         split=np.array([part for _, _, part in kept]) if parts else None,
         n_found=len(found),
     )
-
-
-def _visible(folder: Path) -> Iterator[Path]:
-    for one in sorted(folder.iterdir()):
-        if not one.name.startswith((".", "_")):
-            yield one
-
-
-def _listed(root: Path) -> list[tuple[Path, str, str]]:
-    """Return file, class and part of every image, in the order of their names."""
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "is not there"
-        raise DataError(f"{root} {what}; give a folder that holds one folder of images a class.")
-    images = {folder: list(images_in(folder)) for folder in _visible(root) if folder.is_dir()}
-    images = {folder: files for folder, files in images.items() if files}
-    if not images:
-        loose = sum(1 for one in _visible(root) if one.suffix.lower() in SUFFIXES)
-        hint = f": its {loose} images lie side by side" if loose else ""
-        raise DataError(
-            f"{root} has no folders with images{hint}; put the images of each class into a folder "
-            "named after it."
-        )
-    as_parts = all(folder.name.lower() in SPLITS for folder in images)
-    deep = (file.parent != folder for folder, files in images.items() for file in files)
-    if as_parts and any(deep):
-        return [one for folder, files in images.items() for one in _of_part(folder, files)]
-    return [(file, folder.name, "") for folder, files in images.items() for file in files]
-
-
-def _of_part(folder: Path, files: Sequence[Path]) -> list[tuple[Path, str, str]]:
-    """Return the images of a part that lie in the folder of a class."""
-    part = SPLITS[folder.name.lower()]
-    found = [
-        (file, file.relative_to(folder).parts[0], part) for file in files if file.parent != folder
-    ]
-    if not found:
-        raise DataError(
-            f"The images of {folder} lie side by side, and those of another part in folders of "
-            "classes; put them into such folders too, or give the folder of the other part alone."
-        )
-    return found
-
-
-def images_in(folder: Path) -> Iterator[Path]:
-    """Yield the files of images in a folder and the folders in it, in the order of their names."""
-    for one in _visible(folder):
-        if one.is_dir():
-            yield from images_in(one)
-        elif one.suffix.lower() in SUFFIXES:
-            yield one
 
 
 def _drawn(found: list[Any], most: int | None, random_state: Any) -> list[Any]:
@@ -207,45 +168,81 @@ def read_files(
     root: Path, files: Sequence[Path], size: tuple[int, int] | None, mode: str | None
 ) -> np.ndarray:
     """Return the images of files below `root` as one array; see `load_image_folder`."""
-    pixels = in_threads(lambda place: _pixels(files[place], root, size), len(files))
-    _check_sizes(root, files, pixels)
-    coloured = mode == "RGB" or (mode is None and any(one.ndim == 3 for one in pixels))
-    return np.stack([_with_colours(one) if coloured else _grey(one) for one in pixels])
+    headers = []
+    if size is None or mode is None:
+        headers = in_threads(lambda place: _header(files[place], root), len(files))
+    if mode is None:
+        mode = "L" if all(header.is_grey for header in headers) else "RGB"
+    sides = size or _common_size(root, files, [header.size for header in headers])
+    images = np.empty((len(files), *sides, *((3,) if mode == "RGB" else ())), dtype=np.uint8)
+    deep: list[int] = []
+
+    def write(place: int) -> None:
+        pixels = _pixels(files[place], root, size, mode, deep)
+        # Not by all headers, see `_common_size`.
+        if pixels.shape[:2] != sides:
+            raise _differing(root, files[0], sides, files[place], pixels.shape[:2])
+        images[place] = pixels
+
+    in_threads(write, len(files))
+    warn_of_dark_files(deep, len(files))
+    return images
 
 
-def _check_sizes(root: Path, files: Sequence[Path], pixels: Sequence[np.ndarray]) -> None:
-    first = pixels[0].shape[:2]
-    for file, one in zip(files, pixels, strict=True):
-        if one.shape[:2] != first:
-            raise DataError(
-                f"The images of {root} differ in size: {files[0].relative_to(root)} has "
-                f"{first[0]} x {first[1]} pixels and {file.relative_to(root)} has {one.shape[0]} x "
-                f"{one.shape[1]}; say a size=(height, width) to resize them to."
-            )
+def _header(file: Path, root: Path) -> Header:
+    try:
+        return read_header(file)
+    except Exception as error:
+        raise _unreadable(file, root, error) from error
 
 
-def _pixels(file: Path, root: Path, size: tuple[int, int] | None) -> np.ndarray:
-    """Return the pixels of a file as it means them: (h, w) if grey, else (h, w, 3)."""
+def _common_size(
+    root: Path, files: Sequence[Path], sizes: Sequence[tuple[int, int]]
+) -> tuple[int, int]:
+    """Return the size of all images, which headers say before the first hours of decoding."""
+    first = _pixels(files[0], root).shape[:2]
+    for file, said in zip(files, sizes, strict=True):
+        size = said
+        if said == first[::-1] != first:
+            # A PNG file may say behind its pixels how the camera was held.
+            size = _pixels(file, root).shape[:2]
+        if size != first:
+            raise _differing(root, files[0], first, file, size)
+    return first
+
+
+def _differing(
+    root: Path, first: Path, size: tuple[int, ...], other: Path, other_size: tuple[int, ...]
+) -> DataError:
+    return DataError(
+        f"The images of {root} differ in size: {first.relative_to(root)} has {size[0]} x {size[1]} "
+        f"pixels and {other.relative_to(root)} has {other_size[0]} x {other_size[1]}; say a "
+        "size=(height, width) to resize them to."
+    )
+
+
+def _pixels(
+    file: Path,
+    root: Path,
+    size: tuple[int, int] | None = None,
+    mode: str | None = None,
+    deep: list[int] | None = None,
+) -> np.ndarray:
+    """Return the pixels of a file: (h, w) if grey, else (h, w, 3)."""
     from PIL import Image
 
     # Pillow's readers raise many kinds of errors on damaged files.
     try:
-        image = read_image(file, size)
+        image = read_image(file, size, deep)
         if size is not None:
             image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-        return np.asarray(image)
+        return np.asarray(image if mode is None else image.convert(mode))
     except Exception as error:
-        raise DataError(
-            f"{file.relative_to(root)} cannot be read as an image ({reason_of(error)}); repair it "
-            "or take it out of its folder."
-        ) from error
+        raise _unreadable(file, root, error) from error
 
 
-def _with_colours(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
-
-
-def _grey(pixels: np.ndarray) -> np.ndarray:
-    from PIL import Image
-
-    return pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"))
+def _unreadable(file: Path, root: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{file.relative_to(root)} cannot be read as an image ({reason_of(error)}); repair it or "
+        "take it out of its folder."
+    )

@@ -33,7 +33,7 @@ from mlfund.preprocessing._image_units import bytes_of, units_of
 __all__ = ["READING_VERSION", "GivenImages", "given_images", "image_keys", "image_rows"]
 
 # Of what `GivenImages.rows` makes of content; embeddings that were stored under another are void.
-READING_VERSION = 2
+READING_VERSION = 3
 INTERPOLATIONS = ("bicubic", "bilinear")
 KEY_BYTES = 16
 # Characters of a text that a message shows.

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 
 from mlfund._version_stamp import VersionStamped
 from mlfund.preprocessing._image_input import ImageInput
-from mlfund.preprocessing._image_rows import ImageForm
+from mlfund.preprocessing._image_rows import ImageForm, is_flattened
 
 # Images whose values are summed at once: 16 MB of float64 at 28 x 28 pixels.
 BLOCK_VALUES = 2_000_000
 
+_Scaler = TypeVar("_Scaler")
 
+
+def _rows_alone(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that scikit-learn has wrapped for `set_output`, bare for images."""
+    bare = method.__wrapped__  # type: ignore[attr-defined]
+
+    @functools.wraps(method)
+    def output(self: Any, X: Any, *args: Any, **options: Any) -> Any:
+        return (method if is_flattened(X) else bare)(self, X, *args, **options)
+
+    return output
+
+
+def _frames_of_rows_alone(scaler: type[_Scaler]) -> type[_Scaler]:
+    """Let `set_output` change flattened rows alone: no frame holds arrays with more axes."""
+    for name in ("transform", "fit_transform"):
+        setattr(scaler, name, _rows_alone(getattr(scaler, name)))
+    return scaler
+
+
+@_frames_of_rows_alone
 class ImageScaler(
     ImageInput, VersionStamped, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 ):
@@ -58,7 +80,8 @@ class ImageScaler(
     Notes
     -----
     The result is float64 for float64 pixels and float32 for all others, in the shape that was
-    given. Sums are taken in float64.
+    given. Sums are taken in float64. `set_output` makes frames of flattened rows; arrays of
+    images stay arrays.
 
     Examples
     --------
@@ -91,7 +114,7 @@ class ImageScaler(
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, values)
-            Images: uint8, float32 or float64; other numbers become float64.
+            Images: uint8, float32 or float64; other numbers become float32.
         y : None
             Ignored.
 

@@ -17,6 +17,7 @@ from mlfund.advisor.report import render_report
 from mlfund.advisor.terminal import print_advice
 from mlfund.augmentation import RandomShift
 from mlfund.cli import main
+from mlfund.preprocessing import image_folders
 from tests.advisor.schema import problems
 
 N = 90
@@ -181,6 +182,46 @@ def test_training_parts_come_first(folder, tmp_path):
     np.testing.assert_array_equal(found.labels, y)
     assert found.labels.name == "y_train"
     assert found.notes == ("The images 'x_test' were left out.",)
+
+
+@pytest.mark.parametrize("has_classes", [True, False])
+def test_only_the_training_part_is_read_and_once(folder, tmp_path, monkeypatch, has_classes):
+    both = tmp_path / "both"
+    both.mkdir()
+    folder.rename(both / "train")
+    left_out = both / "test" / "lies" if has_classes else both / "test"
+    left_out.mkdir(parents=True)
+    (left_out / "x.png").write_bytes(b"broken")
+    read, decoded = image_folders.read_image, []
+    monkeypatch.setattr(
+        image_folders, "read_image", lambda file, *rest: decoded.append(file) or read(file, *rest)
+    )
+    found = read_images(both, size=(9, 9))
+    assert len(found.labels) == N == len(decoded)
+    assert found.notes == ("The images in test were left out; score the model on them at the end.",)
+
+
+def test_folders_beside_parts_are_refused(folder, tmp_path, capsys):
+    both = tmp_path / "both"
+    both.mkdir()
+    folder.rename(both / "train")
+    (both / "more").mkdir()
+    Image.fromarray(X[0]).save(both / "more" / "x.png")
+    assert main(["advise", str(both)]) == 2
+    error = capsys.readouterr().err
+    assert "but has 'more' beside them" in error
+    assert f"such as {both / 'train'}." in error
+
+
+def test_channels_in_front_are_told_what_to_save(tmp_path):
+    first = np.zeros((6, 3, 9, 9), dtype=np.uint8)
+    np.savez(tmp_path / "a.NPZ.npz", X=first, y=np.arange(6))
+    (tmp_path / "a.NPZ.npz").rename(tmp_path / "a.NPZ")
+    np.save(tmp_path / "X.npy", first)
+    np.save(tmp_path / "y.npy", np.arange(6))
+    for name, target in (("a.NPZ", None), ("X.npy", str(tmp_path / "y.npy"))):
+        with pytest.raises(ValueError, match=r"9 channels of 3 pixels; .*transpose\(0, 2, 3, 1\)"):
+            read_images(tmp_path / name, target=target)
 
 
 def test_big_sets_are_drawn_from(folder, tmp_path):

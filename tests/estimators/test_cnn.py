@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -205,6 +206,28 @@ def test_bytes_stay_bytes_until_they_are_in_a_batch(monkeypatch):
     )
     net(max_iter=1, test_time_augmentation=None).fit(X, y).predict(X)
     assert set(seen) == {(torch.uint8, 2)}
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint16, np.int64, np.float16, np.float32])
+def test_images_of_integers_are_learned_in_float32(dtype):
+    images, options = X.astype(dtype), {"precision": None, "max_iter": 1}
+    model = net(**options).fit(images, y)
+    assert {p.dtype for p in model.module_.parameters()} == {torch.float32}
+    expected = net(**options).fit(images.astype(np.float32), y).predict_proba(images)
+    np.testing.assert_array_equal(model.predict_proba(images), expected)
+    flat = images.reshape(N, -1)
+    forms = [flat, torch.tensor(flat)]
+    if np.dtype(dtype).kind in "biu":
+        forms += [flat.tolist(), pd.DataFrame(flat), sp.csr_array(flat)]
+    for rows in forms:
+        found = net(**options, image_shape=(10, 10)).fit(rows, y)
+        assert {p.dtype for p in found.module_.parameters()} == {torch.float32}
+        np.testing.assert_allclose(found.predict_proba(rows), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_images_of_float64_are_learned_in_float64_where_nothing_else_is_said():
+    model = net(precision=None, max_iter=1).fit(X.astype(np.float64), y)
+    assert {p.dtype for p in model.module_.parameters()} == {torch.float64}
 
 
 def test_pixels_are_standardised_by_the_training_images():

@@ -1,5 +1,7 @@
 """Pictures of convolutional nets, and the numbers behind them."""
 
+import re
+
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -217,6 +219,12 @@ def test_one_image(fitted):
 def test_too_many_images_for_a_picture_are_refused(fitted):
     with pytest.raises(ValueError, match=r"120 images.*at most 64"):
         fitted.plot_grad_cam(X)
+    with pytest.raises(ValueError, match=r"^k asks for 100 images.*at most 64; give k=64 or less"):
+        fitted.plot_top_losses(X, y, k=100)
+    with pytest.raises(ValueError, match=r"^n_images asks for 120 images.*give n_images=64 or"):
+        plot_augmentation(X, "flip", n_images=200)
+    with pytest.raises(ValueError, match=r"^n_images asks for 100 images"):
+        net(augmentation="flip").plot_augmentation(X, n_images=100)
 
 
 def test_axes_of_ones_own(fitted):
@@ -310,6 +318,15 @@ def test_confusion_is_that_of_scikit_learn(fitted, three):
     several = net(max_iter=1).fit(X, np.column_stack([y == "above", y == "below"]).astype(int))
     with pytest.raises(ValueError, match="several labels"):
         several.plot_confusion(X, np.ones((N, 2), dtype=int))
+
+
+def test_confusion_refuses_what_top_losses_refuses_and_in_the_same_words(fitted):
+    strange = np.where(np.arange(N) % 2, y, "left")
+    for X_, y_ in ((X, strange), (X, np.repeat("left", N)), (X, list(strange)), (X, y[:-1])):
+        with pytest.raises(ValueError, match=r"not in `self\.classes_`|inconsistent") as told:
+            fitted.top_losses(X_, y_)
+        with pytest.raises(ValueError, match=re.escape(str(told.value))):
+            fitted.plot_confusion(X_, y_)
 
 
 # Augmentation

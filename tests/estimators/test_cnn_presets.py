@@ -196,7 +196,7 @@ def test_auto_spreads_targets_where_a_loss_takes_probabilities(loss):
 
 def test_a_preset_that_does_not_exist_is_named_after_the_fit_too():
     net = CNNClassifier(SMALL, **QUICK).fit(X, Y).set_params(preset="nope")
-    with pytest.raises(ValueError, match="preset=.nope. is not known"):
+    with pytest.raises(ValueError, match=r"preset=.nope. is not known"):
         net.predict(X)
 
 

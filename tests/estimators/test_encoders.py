@@ -139,7 +139,7 @@ def test_goes_on(cls, fitted):
     assert len(encoder.loss_curve_) == 10
     with pytest.raises(ValueError, match="ask for another"):
         encoder.set_params(architecture="lenet").fit(IMAGES)
-    step = make(cls).partial_fit(IMAGES).partial_fit(IMAGES[:100])
+    step = make(cls, max_iter=9).partial_fit(IMAGES).partial_fit(IMAGES[:100])
     assert step.t_ == 400
     assert step.n_features_in_ == 64
 
@@ -185,6 +185,22 @@ def test_precision(cls, precision):
 
 
 @each
+@pytest.mark.parametrize("dtype", [bool, np.uint16, np.int64, np.float16, np.float32])
+def test_images_of_integers_are_learned_in_float32(cls, dtype):
+    images = IMAGES[:60].astype(dtype)
+    expected = make(cls, max_iter=1).fit(images.astype(np.float32)).transform(images)
+    flat = images.reshape(60, -1)
+    forms = [(images, None), (flat, (8, 8)), (pd.DataFrame(flat), (8, 8)), (flat.tolist(), (8, 8))]
+    for X, shape in forms if np.dtype(dtype).kind in "biu" else forms[:2]:
+        encoder = make(cls, max_iter=1, image_shape=shape).fit(X)
+        assert encoder._recipe.dtype == "float32"
+        assert encoder.transform(X).dtype == np.float32
+        np.testing.assert_allclose(encoder.transform(X), expected, rtol=1e-4, atol=1e-5)
+    assert make(cls, max_iter=1).fit(images.astype(np.float64))._recipe.dtype == "float64"
+    assert make(cls, max_iter=1).fit(TABLE[:60].astype(np.int64))._recipe.dtype == "float64"
+
+
+@each
 def test_other_architectures_and_seeds_of_layers(cls):
     for architecture in ("lenet", "resnet20"):
         encoder = make(cls, architecture=architecture, max_iter=1).fit(IMAGES[:40])
@@ -226,6 +242,26 @@ def test_masks_of_a_given_size():
     assert small.loss_ != large.loss_
     with pytest.raises(ValueError, match="'mask_ratio' parameter"):
         make(MaskedAutoencoder, mask_ratio=1.0).fit(IMAGES)
+
+
+def test_of_few_columns_some_are_left_to_see():
+    model = make(MaskedAutoencoder, mask_ratio=0.9, max_iter=15).fit(TABLE[:, 2:5])
+    # Of rows without anything to see the mean is the best guess, with a loss of 1.
+    assert model.loss_ < 0.95
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        (IMAGES, {"patch_size": 8}, r"patch_size=8 makes one .* 8 x 8 .*patch_size=7 or less"),
+        (IMAGES[:, :5], {"patch_size": 9}, r"patch_size=9 .* 5 x 8 pixels.*patch_size=7 or less"),
+        (TABLE[:, 3:4], {}, r"X has 1 feature\(s\).*two columns"),
+        (IMAGES[:, 3:4, 3:4], {"patch_size": 1}, r"X has 1 feature\(s\)"),
+    ],
+)
+def test_one_part_cannot_be_hidden_and_seen(rows, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(MaskedAutoencoder, architecture=(Conv(4), GlobalPool()), **options).fit(rows)
 
 
 def test_statistics_are_those_of_rows_without_masks(fitted):

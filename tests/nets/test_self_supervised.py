@@ -108,9 +108,10 @@ def test_masked_reconstruction_has_the_gradient_of_finite_differences_and_none_w
 
 
 @given(n_parts=st.integers(1, 30), share=st.floats(0.01, 0.99), seed=st.integers(0, 99))
-def test_as_many_parts_of_each_row_and_at_least_one(n_parts, share, seed):
+def test_as_many_parts_of_each_row_at_least_one_and_not_all(n_parts, share, seed):
     chosen = some_of(torch.zeros(6, 2), n_parts, share, generator(seed))
-    assert (chosen.sum(dim=1) == max(1, round(share * n_parts))).all()
+    expected = min(max(1, round(share * n_parts)), max(1, n_parts - 1))
+    assert (chosen.sum(dim=1) == expected).all()
 
 
 def test_hidden_squares_are_zero_and_whole():
@@ -125,6 +126,16 @@ def test_hidden_squares_are_zero_and_whole():
     assert len({tuple(mask.flatten().tolist()) for mask in corners}) > 1
     widened = corners.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :10, :9]
     torch.testing.assert_close(hidden, widened[:, None].expand(X.shape))
+
+
+def test_what_is_hidden_leaves_something_to_see():
+    X = 1 + torch.rand(20, 3, 8, 8, generator=generator())
+    for patch, n_parts in ((7, 4), (4, 4), (8, 1), (3, 9)):
+        change = HideParts(0.95, patch)
+        assert change.n_parts((8, 8, 3)) == n_parts
+        seen = change.apply(Rows(X, torch.zeros(20, 1)), generator(), "real").X
+        assert ((seen != 0).any(dim=(1, 2, 3)) == (n_parts > 1)).all()
+    assert HideParts(0.5, 4).n_parts((1, 1, 5)) == 5
 
 
 def test_hidden_columns_of_a_table():

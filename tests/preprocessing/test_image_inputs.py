@@ -59,7 +59,7 @@ def forms(tmp_path, files):
     paths = [str(path) for path in files]
     objects = np.empty(5, dtype=object)
     objects[:] = list(COLOURED)
-    alpha = np.concatenate([COLOURED, np.full((5, 12, 10, 1), 7, dtype=np.uint8)], axis=-1)
+    alpha = np.concatenate([COLOURED, np.full((5, 12, 10, 1), 255, dtype=np.uint8)], axis=-1)
     return {
         "uint8": COLOURED,
         "int64": COLOURED.astype(np.int64),
@@ -100,6 +100,17 @@ def test_all_forms_give_the_same_rows(tmp_path, files):
     )
     flat = image_rows(pd.DataFrame(as_rows(COLOURED)), SIZE, image_shape=(12, 10, 3))
     np.testing.assert_array_equal(flat, as_rows(COLOURED))
+
+
+def test_transparent_files_and_pictures_are_put_on_white(tmp_path):
+    clear = np.zeros((12, 10, 4), dtype=np.uint8)
+    clear[:, :5, 3] = 255
+    picture = Image.fromarray(clear)
+    picture.save(tmp_path / "clear.png")
+    for X in ([picture], [tmp_path / "clear.png"], [(tmp_path / "clear.png").read_bytes()]):
+        found = image_rows(X, SIZE).reshape((*SIZE, 3))
+        assert (found[:, :5] == 0).all()
+        assert (found[:, 5:] == 255).all()
 
 
 def test_grey_images_get_three_equal_channels(tmp_path):

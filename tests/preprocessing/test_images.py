@@ -9,11 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlfund import ImageScaler, LogisticRegression
+from mlfund import ImageScaler, LogisticRegression, PixelRows
+from mlfund.preprocessing._image_rows import read_pixels, shape_of_size
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)
@@ -76,12 +78,99 @@ def test_transform_is_undone_and_keeps_the_precision(dtype, with_mean, with_std)
     images = COLOURS.astype(dtype)
     scaler = ImageScaler(with_mean=with_mean, with_std=with_std)
     scaled = scaler.fit_transform(images)
-    double = dtype in ("int16", "float64")
+    double = dtype == "float64"
     assert scaled.dtype == (np.float64 if double else np.float32)
     tol = 1e-10 if double else 1e-4
     np.testing.assert_allclose(scaler.inverse_transform(scaled), images, atol=tol, rtol=1e-5)
     if not with_mean and not with_std:
         np.testing.assert_array_equal(scaled, images)
+
+
+# What an image is read in: bytes and floats as they are, others in the precision of nets.
+READ_IN = {
+    "uint8": "uint8",
+    "bool": "float32",
+    "uint16": "float32",
+    "int64": "float32",
+    "float16": "float32",
+    "float32": "float32",
+    "float64": "float64",
+    ">f8": "float64",
+    ">f4": "float32",
+    "longdouble": "float64",
+}
+
+
+@pytest.mark.parametrize(("given", "dtype"), READ_IN.items())
+def test_only_float64_images_are_read_in_float64(given, dtype):
+    images = (COLOURS > 99 if given == "bool" else COLOURS).astype(given)
+    pixels = read_pixels(images)
+    assert pixels.dtype == dtype
+    assert pixels.dtype.isnative
+    np.testing.assert_array_equal(pixels, images)
+    scaled = "float64" if dtype == "float64" else "float32"
+    assert ImageScaler().fit_transform(images).dtype == scaled
+    assert PixelRows().fit_transform(images).dtype == scaled
+
+
+@pytest.mark.parametrize(("given", "dtype"), READ_IN.items())
+def test_rows_are_read_as_images_are(given, dtype):
+    images = (COLOURS > 99 if given == "bool" else COLOURS).astype(given)
+    flat = images.reshape(40, -1)
+    forms = [flat]
+    if given in ("uint8", "bool", "int64", "float64"):
+        forms += [torch.tensor(flat), pd.DataFrame(flat)]
+    if given in ("bool", "int64", "float64"):
+        forms += [flat.tolist()]
+    for rows in forms:
+        scaler = ImageScaler(image_shape=(6, 5, 3))
+        assert scaler._read(rows, reset=True)[0].dtype == dtype
+        expected = ImageScaler().fit_transform(images).reshape(40, -1)
+        # Sums run in another order over columns of frames.
+        np.testing.assert_allclose(scaler.fit_transform(rows), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_rows_beyond_bytes_and_lists_of_fractions_keep_their_values():
+    for rows in (np.full((3, 4), 300), pd.DataFrame(np.full((3, 4), -7)), [[0.5] * 4] * 3):
+        scaler = ImageScaler(with_std=False)
+        np.testing.assert_array_equal(scaler.fit(rows).mean_, [np.asarray(rows)[0, 0]])
+        np.testing.assert_array_equal(PixelRows().fit_transform(rows), rows)
+
+
+def test_arrays_of_images_are_given_back_as_arrays_whatever_is_set_as_output():
+    y = COLOURS[:, 0, 0, 0] > 127
+    expected = ImageScaler().fit_transform(COLOURS)
+    scaler = ImageScaler().set_output(transform="pandas")
+    for X in (COLOURS, list(COLOURS), pd.Series(list(COLOURS))):
+        np.testing.assert_array_equal(scaler.fit_transform(X), expected)
+        np.testing.assert_array_equal(scaler.transform(X), expected)
+    rows = scaler.transform(COLOURS.reshape(40, -1))
+    assert isinstance(rows, pd.DataFrame)
+    np.testing.assert_array_equal(rows, expected.reshape(40, -1))
+    assert isinstance(scaler.fit_transform(COLOURS[:, :5, :, 0].reshape(40, -1)), pd.DataFrame)
+    with config_context(transform_output="pandas"):
+        pipeline = make_pipeline(ImageScaler(), PixelRows(), LogisticRegression()).fit(COLOURS, y)
+        assert isinstance(ImageScaler().fit_transform(COLOURS[..., 0]), np.ndarray)
+    assert pipeline[-1].feature_names_in_[0] == "pixelrows0"
+
+
+@pytest.mark.parametrize("channels", ["last", "first"])
+def test_flattened_images_are_of_the_size_that_was_fitted(channels):
+    images = COLOURS if channels == "last" else as_first(COLOURS)
+    flat = images.reshape(40, -1)
+    scaler = ImageScaler(channels=channels).fit(images)
+    np.testing.assert_array_equal(scaler.transform(flat), scaler.transform(images).reshape(40, -1))
+    back = scaler.inverse_transform(scaler.transform(flat))
+    np.testing.assert_allclose(back, flat, atol=1e-3)
+    rows = PixelRows(channels=channels).fit(images)
+    np.testing.assert_array_equal(rows.transform(flat), rows.transform(images))
+    with pytest.raises(ValueError, match="X has 88 features, but ImageScaler is expecting 90"):
+        scaler.transform(flat[:, 2:])
+
+
+def test_a_size_is_a_shape_with_the_channels_at_either_end():
+    assert shape_of_size((6, 5, 3), "last") == (6, 5, 3)
+    assert shape_of_size((6, 5, 3), "first") == (3, 6, 5)
 
 
 def test_statistics_come_from_the_training_images_alone():
