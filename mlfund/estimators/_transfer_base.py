@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -303,9 +304,11 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
     def _fitted_head(
         self, views: Sequence[np.ndarray], y: np.ndarray, weight: np.ndarray | None, seed: int
     ) -> Any:
-        if isinstance(self.head, str):
-            return self._fit_own_head(self.head, *heads.counted(views, y, weight), seed)
-        return heads.fit_given(self.head, heads.mean_of(views), y, weight)
+        # Weights came to this estimator, which hands them on itself, whatever its caller routes.
+        with config_context(enable_metadata_routing=False):
+            if isinstance(self.head, str):
+                return self._fit_own_head(self.head, *heads.counted(views, y, weight), seed)
+            return heads.fit_given(self.head, heads.mean_of(views), y, weight)
 
     def _tune(
         self,

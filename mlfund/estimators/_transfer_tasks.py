@@ -95,6 +95,12 @@ class TransferClassifier(ClassifierMixin, BaseTransfer):
 
     def _check_target(self, y: Any) -> np.ndarray:
         check_classification_targets(y)
+        if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+            raise DataError(
+                f"y has shape {np.shape(y)}, and a transfer classifier takes one label a row; for "
+                "several, put an estimator of such targets behind the backbone: "
+                "make_pipeline(BackboneFeatures(), MLPClassifier())."
+            )
         y = column_or_1d(y, warn=True)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import (
@@ -16,10 +17,11 @@ from sklearn.linear_model import (
     RidgeCV,
 )
 from sklearn.metrics import r2_score
-from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
+from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from mlfund import (
     ImageTransferClassifier,
@@ -28,7 +30,7 @@ from mlfund import (
     TextTransferRegressor,
 )
 from mlfund._check import DataError
-from mlfund.estimators import _transfer_heads
+from mlfund.estimators import _transfer_heads, _transfer_strength
 from tests.backbones.tiny import Letters
 
 X, CODES = load_iris(return_X_y=True)
@@ -57,8 +59,7 @@ def test_the_scale_of_embeddings_changes_nothing():
     np.testing.assert_allclose(small, large, atol=1e-3)
 
 
-def test_fewer_rows_than_features_give_the_model_that_all_features_give(monkeypatch):
-    monkeypatch.setattr(_transfer_heads, "STRENGTHS", np.array([1.0, 100.0]))
+def test_fewer_rows_than_features_give_the_model_that_all_features_give():
     wide = np.random.RandomState(0).normal(size=(18, 40)) + 2.0
     y = np.repeat([0, 1, 2], 6)
     wide[:, 3] += y
@@ -188,6 +189,11 @@ def test_targets_may_be_numbers_in_objects():
             model.fit(letters, pd.Series(wrong, dtype=object))
 
 
+def test_several_labels_of_a_row_are_for_other_estimators():
+    with pytest.raises(ValueError, match=r"shape \(150, 2\).* make_pipeline\(BackboneFeatures"):
+        classifier().fit(X, np.c_[CODES == 0, CODES < 2].astype(int))
+
+
 def test_a_regressor_needs_two_rows():
     model = TextTransferRegressor(Letters(), cache=False)
     with pytest.raises(DataError, match="X has 1 sample, and a regressor learns from at least two"):
@@ -277,6 +283,61 @@ def test_rows_of_weight_zero_set_no_strengths_of_the_ridge():
     all_rows = ImageTransferRegressor("precomputed").fit(far[:, :3], X[:, 3], weight)
     np.testing.assert_allclose(all_rows.head_.alphas, some.head_.alphas)
     np.testing.assert_allclose(all_rows.predict(X[:, :3]), some.predict(X[:, :3]))
+
+
+def test_targets_in_other_units_choose_no_strength_for_each_other():
+    rng = np.random.RandomState(0)
+    E = rng.normal(size=(60, 40))
+    linear, noise = E @ rng.normal(size=40), rng.normal(size=60)
+    alone = ImageTransferRegressor("precomputed").fit(E, linear)
+    both = ImageTransferRegressor("precomputed").fit(E, np.c_[1e6 * noise, linear])
+    np.testing.assert_allclose(both.predict(E)[:, 1], alone.predict(E), rtol=1e-6)
+    constant = ImageTransferRegressor("precomputed").fit(E, np.c_[np.ones(60), linear])
+    np.testing.assert_allclose(constant.predict(E)[:, 1], alone.predict(E), rtol=1e-6)
+
+
+def test_the_gain_for_several_targets_is_the_mean_of_theirs():
+    rng = np.random.RandomState(0)
+    E = rng.normal(size=(60, 5))
+    targets = np.c_[E[:, 0] + rng.normal(size=60), 1e6 * (E[:, 1] + rng.normal(size=60))]
+    single = [gain(E, target)[0] for target in targets.T]
+    assert gain(E, targets)[0] == pytest.approx(np.mean(single))
+    assert gain(E, np.c_[targets, np.zeros(60)])[0] == pytest.approx(np.mean(single))
+    assert gain(E, np.zeros((60, 2)))[0] is None
+
+
+@pytest.mark.parametrize("signal", [1e-3, 0.1, 1, 3])
+@pytest.mark.parametrize("n_views", [1, 2])
+def test_the_walk_finds_the_strength_that_the_whole_grid_has(signal, n_views, monkeypatch):
+    rng = np.random.RandomState(0)
+    y = np.arange(90) % 3
+    E = signal * np.eye(3)[y] @ rng.normal(size=(3, 8)) + rng.normal(size=(90, 8))
+    views = [E, E + 0.3 * rng.normal(size=E.shape)][:n_views]
+    walked = _transfer_heads.fit_linear_classifier(views, y, None, 0)
+    assert 5 <= len(walked.Cs_) <= 13
+    assert walked.scores_.shape[-1] == len(walked.Cs_) == walked.n_iter_.shape[-1]
+    assert (np.diff(walked.Cs_) > 0).all()
+    monkeypatch.setattr(_transfer_strength, "BEYOND", 13)
+    whole = _transfer_heads.fit_linear_classifier(views, y, None, 0)
+    assert len(whole.Cs_) == 13
+    np.testing.assert_allclose(walked.C_, whole.C_)
+    np.testing.assert_allclose(walked.coef_, whole.coef_, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", make_pipeline(LinearSVC())])
+def test_weights_reach_the_head_under_metadata_routing(head):
+    weight = np.where(Y == "setosa", 3.0, 1.0)
+    plain = classifier(head=head).fit(X, Y, weight).predict(X)
+    with config_context(enable_metadata_routing=True):
+        routed = classifier(head=head).fit(X, Y, weight)
+        np.testing.assert_array_equal(routed.predict(X), plain)
+        classifier(head=head, class_weight="balanced").fit(X, Y)
+        asked = classifier(head=head).set_fit_request(sample_weight=True)
+        asked.set_score_request(sample_weight=True)
+        scores = cross_val_score(
+            asked, X, Y, params={"sample_weight": weight}, cv=2, error_score="raise"
+        )
+    assert min(scores) > 0.8
 
 
 def gain(E, y, weight=None):
