@@ -14,6 +14,7 @@ import numpy as np
 
 from mlfund._check import check_positive
 from mlfund.backbones._cache_files import NOTE, keys_of, row_files, row_folders
+from mlfund.backbones._cache_names import name_today, names_meant
 from mlfund.backbones._cache_store import Compute, Report, Space, Store, store_of
 
 MAX_BYTES = 2 * 2**30
@@ -132,7 +133,7 @@ class EmbeddingCache:
             files = row_files(folder)
             backbones.append(
                 BackboneRows(
-                    backbone=str(note["backbone"]),
+                    backbone=name_today(note["backbone"]),
                     reading=", ".join(map(str, note.get("reading", []))),
                     # Workers that began at the same time may have written the same rows.
                     n_rows=len({key for file, _ in files for key in keys_of(file)}),
@@ -155,16 +156,27 @@ class EmbeddingCache:
         Parameters
         ----------
         backbone : str, optional
-            A name as `info` shows it.
+            A name as `backbone` of the estimators takes it, or as `info` shows it. "unknown" is
+            what rows are called where the note beside them is damaged.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing of that name, which is not one of mlfund's backbones either.
         """
-        for folder, note in [] if self.path is None else list(row_folders(self.path)):
-            if backbone is None or note["backbone"] == backbone:
-                for file, _ in row_files(folder):
-                    file.unlink(missing_ok=True)
-                (folder / NOTE).unlink(missing_ok=True)
-                # Another process may be writing into it.
-                with suppress(OSError):
-                    folder.rmdir()
+        named = {
+            folder: name_today(note["backbone"])
+            for folder, note in ([] if self.path is None else row_folders(self.path))
+        }
+        names = {*named.values(), *map(name_today, self._store.names())}
+        meant = names if backbone is None else names_meant(str(backbone), names)
+        for folder in [folder for folder, name in named.items() if name in meant]:
+            for file, _ in row_files(folder):
+                file.unlink(missing_ok=True)
+            (folder / NOTE).unlink(missing_ok=True)
+            # Another process may be writing into it.
+            with suppress(OSError):
+                folder.rmdir()
         self._store.forget()
 
     @property

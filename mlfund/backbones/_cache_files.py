@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import struct
 import time
 import warnings
@@ -31,6 +32,8 @@ from mlfund._files import atomic_write
 KEY_BYTES = 16
 SUFFIX = ".rows"
 NOTE = "backbone.json"
+# What rows are called where no note says of which backbone they are.
+UNKNOWN = "unknown"
 # Of these many files under that size one is made: single rows come in files of their own.
 MOST_SMALL, SMALL_BYTES = 32, 2**18
 # Seconds after which reading a file marks it as used once more.
@@ -41,6 +44,8 @@ LITTER_SECONDS = 3600.0
 # Tag with the version of the format, number of rows, values of a row. All is little-endian.
 _HEAD = struct.Struct("<8sII")
 _TAG = b"mlfundE1"
+# How folders of rows are called: by a hash, see `Space.name`.
+_FOLDER = re.compile("[0-9a-f]{32}")
 _FLOAT, _SUM = np.dtype("<f4"), np.dtype("<u4")
 
 
@@ -116,9 +121,9 @@ class RowFolder:
             If the disk is full, or the folder cannot be written to.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        note = self.path / NOTE
-        if not note.exists():
-            with atomic_write(note, "w", durable=False) as file:
+        # One that is damaged would leave the rows without a name for good.
+        if note_of(self.path) is None:
+            with atomic_write(self.path / NOTE, "w", durable=False) as file:
                 json.dump(dict(self._note), file, indent=2)
         name = self._write_file(keys, rows)
         self._merge_small()
@@ -281,16 +286,21 @@ def _read_rows(file: BufferedReader, wanted: Sequence[int]) -> tuple[np.ndarray,
 
 
 def note_of(folder: Path) -> dict[str, Any] | None:
-    """Return the note of a folder of rows; None for any other folder."""
+    """Return the note of a folder of rows; None where there is none that can be read."""
     try:
         note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return note if isinstance(note, dict) and "backbone" in note else None
+    if not isinstance(note, dict) or not isinstance(note.get("reading", []), list):
+        return None
+    return note if isinstance(note.get("backbone"), str) else None
 
 
 def row_folders(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the folders of rows below a folder, and their notes."""
+    """Yield the folders of rows below a folder, and their notes.
+
+    Rows are counted, and make room for others, whatever has become of the note beside them.
+    """
     try:
         folders = sorted(path for path in root.iterdir() if path.is_dir())
     except OSError:
@@ -299,6 +309,8 @@ def row_folders(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         note = note_of(folder)
         if note is not None:
             yield folder, note
+        elif _FOLDER.fullmatch(folder.name) and row_files(folder):
+            yield folder, {"backbone": UNKNOWN}
 
 
 def row_files(folder: Path) -> list[tuple[Path, os.stat_result]]:

@@ -117,6 +117,11 @@ class Store:
         number = {key: position for position, key in enumerate(distinct)}
         return out.rows(None if len(distinct) == len(keys) else [number[key] for key in keys])
 
+    def names(self) -> set[str]:
+        """Return the names of the backbones whose rows are in memory."""
+        with self._lock:
+            return {space.backbone for space in self._spaces}
+
     def forget(self) -> None:
         """Let go of all rows in memory."""
         with self._lock:

@@ -52,6 +52,11 @@ class ImageTextBackbone(BackboneSource):
     folder: str
 
     @property
+    def name(self) -> str:
+        """The folder, as users give it."""
+        return self.folder
+
+    @property
     def fingerprint(self) -> str:
         """Hash of the files of the model, and of the way that they are used."""
         files = {file.name: file_fingerprint(file) for file in self._files()}
@@ -156,7 +161,9 @@ def _tokens(folder: Path, prompts: Sequence[str]) -> dict[str, Tensor]:
     most = config["text_config"].get("max_position_embeddings")
     tokenizer = load_tokenizer(folder)
     most = min(most or tokenizer.model_max_length, tokenizer.model_max_length)
-    lengths = [len(ids) for ids in tokenizer(list(prompts))["input_ids"]]
+    # The error below says all of it.
+    with quiet(require("transformers", EXTRA)):
+        lengths = [len(ids) for ids in tokenizer(list(prompts))["input_ids"]]
     long = int(np.argmax(lengths))
     if lengths[long] > most:
         raise ValueError(

@@ -17,7 +17,7 @@ import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -80,6 +80,8 @@ class EfficientNetLite0(ImageSource):
     EfficientNetLite0(checkpoint=None)
     """
 
+    # As users give it, which is what the cache of embeddings calls it.
+    name: ClassVar[str] = "efficientnet_lite0"
     checkpoint: str | None = None
 
     @property

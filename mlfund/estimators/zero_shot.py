@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -20,6 +20,8 @@ from mlfund.estimators._neural_labels import refuse_missing
 from mlfund.preprocessing._embedding import embed
 
 TEMPLATES = ("a photo of a {}.",)
+# What a fit sets.
+FITTED = ("classes_", "captions_", "backbone_", "text_embeddings_", "scale_")
 # Labels of y that a message names.
 SHOWN = 3
 
@@ -145,21 +147,27 @@ class ZeroShotImageClassifier(VersionStamped, ClassifierMixin, BaseEstimator):
         ImportError
             If transformers is not installed.
         """
+        self._forget()
         _check_lengths(X, y)
-        captions = _captions(self.classes, self.templates, y)
-        labels = np.asarray(list(captions))
+        given = _captions(self.classes, self.templates, y)
+        labels = np.asarray(list(given))
         order = np.argsort(labels)
-        self.classes_ = labels[order]
-        _check_labels(y, self.classes_)
-        self.captions_ = [list(captions.values())[place] for place in order]
-        self.backbone_ = _source(self.backbone)
-        flat = [caption for some in self.captions_ for caption in some]
-        found, self.scale_ = self.backbone_.embed_prompts(flat)
-        ends = np.cumsum([len(some) for some in self.captions_])[:-1]
-        self.text_embeddings_ = _directions(
-            np.stack([part.mean(axis=0) for part in np.split(found, ends)])
-        )
+        classes, captions = labels[order], [list(given.values())[place] for place in order]
+        _check_labels(y, classes)
+        source = _source(self.backbone)
+        flat = [caption for some in captions for caption in some]
+        found, scale = source.embed_prompts(flat)
+        ends = np.cumsum([len(some) for some in captions])[:-1]
+        means = np.stack([part.mean(axis=0) for part in np.split(found, ends)])
+        # A fit that fails sets nothing, lest classes of one be predicted by captions of another.
+        self.classes_, self.captions_, self.backbone_ = classes, captions, source
+        self.text_embeddings_, self.scale_ = _directions(means), scale
         return self
+
+    def _forget(self) -> None:
+        """Remove what a former fit set."""
+        for name in FITTED:
+            self.__dict__.pop(name, None)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class for each image.
@@ -219,7 +227,8 @@ class ZeroShotImageClassifier(VersionStamped, ClassifierMixin, BaseEstimator):
         -------
         y : ndarray of shape (n,)
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(axis=1)]
 
     def __sklearn_tags__(self) -> Tags:
         """Return that X are images, and that no training row is needed."""
@@ -235,10 +244,7 @@ def _captions(classes: Any, templates: Sequence[str], y: Any) -> dict[Any, list[
     """Return the captions of each class."""
     if isinstance(classes, Mapping):
         _check_names(list(classes))
-        captions = {
-            label: [given] if isinstance(given, str) else list(given)
-            for label, given in classes.items()
-        }
+        captions = {label: _listed(given) for label, given in classes.items()}
     else:
         names = _names(classes, y)
         captions = {name: _filled(name, templates) for name in names}
@@ -260,6 +266,8 @@ def _names(classes: Any, y: Any) -> list[Any]:
         )
     if isinstance(classes, str):
         raise ValueError(f"classes={classes!r} is one text; give a list of names.")
+    if classes is not None and not isinstance(classes, Iterable):
+        raise ValueError(f"classes={classes!r} is no list of names; give one, or a mapping.")
     names = _labels(y) if classes is None else list(classes)
     _check_names(names)
     twice = {name for name in names if names.count(name) > 1}
@@ -270,6 +278,12 @@ def _names(classes: Any, y: Any) -> list[Any]:
 
 def _check_names(names: list[Any]) -> None:
     """Refuse names of which an array would make others, or that cannot be sorted."""
+    wrong = [name for name in names if _is_several(name) or isinstance(name, bytes)]
+    if wrong:
+        raise ValueError(
+            f"classes has the name {wrong[0]!r}, a {type(wrong[0]).__name__}; give each class "
+            "a text or a number as its name."
+        )
     if any(_missing(name) for name in names):
         raise ValueError("classes has None or NaN, which names no class; leave it out.")
     kinds = {_kind(name) for name in names}
@@ -278,6 +292,15 @@ def _check_names(names: list[Any]) -> None:
             f"classes has names of several types ({', '.join(sorted(kinds))}); give all as "
             "strings, or all as numbers."
         )
+
+
+def _listed(given: Any) -> list[Any]:
+    """Return captions or templates as a list, of which something else is the one member."""
+    return list(given) if _is_several(given) else [given]
+
+
+def _is_several(given: Any) -> bool:
+    return isinstance(given, Iterable) and not isinstance(given, str | bytes)
 
 
 def _kind(name: Any) -> str:
@@ -289,7 +312,11 @@ def _kind(name: Any) -> str:
 def _labels(y: Any) -> list[Any]:
     """Return the labels that y has, each once, as they are and not as an array makes them."""
     refuse_missing(y)
-    return list(dict.fromkeys(np.asarray(y, dtype=object).ravel().tolist()))
+    given = np.atleast_1d(np.asarray(y, dtype=object))
+    several = [row for row in given.tolist() if _is_several(row) and len(row) != 1]
+    if several:
+        raise ValueError(f"y has several labels for an image, {several[0]!r}; give one for each.")
+    return list(dict.fromkeys(given.ravel().tolist()))
 
 
 def _missing(label: Any) -> bool:
@@ -304,7 +331,7 @@ def _check_lengths(X: Any, y: Any) -> None:
 
 
 def _filled(name: Any, templates: Sequence[str]) -> list[str]:
-    given = [templates] if isinstance(templates, str) else list(templates)
+    given = _listed(templates)
     wrong = [one for one in given if not isinstance(one, str) or "{}" not in one]
     if wrong or not given:
         said = repr(wrong[0]) if wrong else "nothing"

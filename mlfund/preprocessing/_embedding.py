@@ -16,6 +16,7 @@ from mlfund._progress_line import ProgressLine
 from mlfund.backbones import BackboneSource, Encoder, ImageEncoder, TextEncoder, shared_encoder
 from mlfund.backbones._cache import get_store
 from mlfund.backbones._cache_store import Space
+from mlfund.backbones._names import LIBRARIES
 from mlfund.backbones._text_batches import embed_texts
 from mlfund.preprocessing._image_files import image_sides
 from mlfund.preprocessing.image_inputs import READING_VERSION, GivenImages, given_images
@@ -143,8 +144,18 @@ def read_rows(
 
 def embedding_width(source: BackboneSource) -> int:
     """Return the length of the embeddings of a backbone, which may have to be loaded."""
+    source.check()
     width = _widths.get(source.fingerprint)
     return shared_encoder(source).n_features if width is None else width
+
+
+def name_of(source: BackboneSource) -> str:
+    """Return what users give as `backbone` for a source, or else the name of its class."""
+    # With or without its weights in it, a source has the same embeddings.
+    source = getattr(source, "origin", source)
+    name = str(getattr(source, "name", type(source).__name__))
+    library = next((library for library, of in LIBRARIES.items() if type(source) is of), None)
+    return name if library is None else f"{library}:{name}"
 
 
 @dataclass(frozen=True)
@@ -164,8 +175,7 @@ class _Rows:
     batch_size: int | None
 
     def _space(self, *reading: str) -> Space:
-        name = getattr(self.source, "name", type(self.source).__name__)
-        return Space(str(name), self.source.fingerprint, reading)
+        return Space(name_of(self.source), self.source.fingerprint, reading)
 
     @cached_property
     def _encoder(self) -> Encoder:

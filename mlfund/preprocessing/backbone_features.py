@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -192,14 +191,6 @@ class BackboneFeatures(VersionStamped, TransformerMixin, BaseEstimator):
         # A ColumnTransformer hands on a Series for a column that is selected by its name.
         if isinstance(getattr(X, "name", None), str):
             self.feature_names_in_ = np.asarray([X.name], dtype=object)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a state; weights that are there and are not those of the saved one are refused."""
-        super().__setstate__(state)
-        if "backbone_" in vars(self):
-            # Weights that are not there are missed when they are used.
-            with suppress(ImportError, FileNotFoundError):
-                self.backbone_.check()
 
     def __sklearn_tags__(self) -> Any:
         """Say that X holds strings or images, and that nothing is learned."""

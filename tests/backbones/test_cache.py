@@ -283,6 +283,92 @@ def test_info_and_clear(cache):
     assert (cache.path / "mine.txt").exists()
 
 
+def test_unknown_names_are_not_cleared_without_a_word(cache):
+    ask(cache, range(4))
+    message = r"backbone='tniy' is not known; allowed are .*'tiny'.* Did you mean 'tiny'\?"
+    with pytest.raises(ValueError, match=message):
+        cache.clear("tniy")
+    assert cache.info().n_rows == 4
+    # A name of mlfund's own: there is nothing of it, here.
+    cache.clear("efficientnet_lite0")
+    assert cache.info().n_rows == 4
+
+
+def test_backbones_in_memory_alone_have_names(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    cache = EmbeddingCache(tmp_path / "file")
+    with pytest.warns(EmbeddingCacheWarning, match="kept in memory"):
+        ask(cache, range(4))
+    cache.clear("tiny")
+    assert ask(cache, [3]) == [3]
+
+
+@pytest.mark.parametrize("given", ["efficientnet_lite0", "EfficientNetLite0"])
+def test_former_names_are_those_of_today(cache, given):
+    for number, name in enumerate(["efficientnet_lite0", "EfficientNetLite0"]):
+        ask(cache, [number], space=Space(name, f"{number}a" * 16))
+    ask(cache, [9])
+    names = [rows.backbone for rows in cache.info().backbones]
+    assert sorted(names) == ["efficientnet_lite0", "efficientnet_lite0", "tiny"]
+    cache.clear(given)
+    assert [rows.backbone for rows in cache.info().backbones] == ["tiny"]
+
+
+@pytest.mark.parametrize("given", ["timm:resnet18", "resnet18"])
+def test_names_of_libraries_are_known_with_and_without_the_library(cache, given):
+    for number, name in enumerate(["resnet18", "timm:resnet18", "torchvision:resnet50"]):
+        ask(cache, [number], space=Space(name, f"{number}a" * 16))
+    cache.clear(given)
+    assert [rows.backbone for rows in cache.info().backbones] == ["torchvision:resnet50"]
+
+
+DAMAGED_NOTES = ["", "{", "[]", "{}", '{"backbone": "tiny", "reading": 3}', '{"backbone": 3}', None]
+
+
+@pytest.mark.parametrize("content", DAMAGED_NOTES)
+def test_rows_whose_note_is_damaged_count_and_can_be_cleared(cache, content):
+    ask(cache, range(20))
+    n_bytes = damage_note(cache, content)
+    (rows,) = cache.info().backbones
+    assert (rows.backbone, rows.n_rows, rows.n_bytes) == ("unknown", 20, n_bytes)
+    cache.clear("unknown")
+    assert not list(cache.path.iterdir())
+    ask(cache, range(20))
+    damage_note(cache, content)
+    cache.clear()
+    assert not list(cache.path.iterdir())
+
+
+@pytest.mark.parametrize("content", DAMAGED_NOTES)
+def test_a_damaged_note_is_written_anew(tmp_path, content):
+    n_bytes = 16 + 10 * (16 + 4 + 4 * WIDTH)
+    cache = EmbeddingCache(tmp_path, max_bytes=3 * n_bytes, memory_bytes=0)
+    ask(cache, range(10), block_rows=10)
+    damage_note(cache, content)
+    with pytest.warns(EmbeddingCacheWarning, match="take more than"):
+        ask(cache, range(10, 100), block_rows=10)
+    assert [rows.backbone for rows in cache.info().backbones] == ["tiny"]
+    assert sum(path.stat().st_size for path in row_files(cache)) <= 3 * n_bytes
+
+
+def damage_note(cache, content):
+    """Put something else into the only note, or remove it; return the bytes of all rows."""
+    (note,) = cache.path.glob("*/backbone.json")
+    note.unlink() if content is None else note.write_text(content)
+    return sum(path.stat().st_size for path in row_files(cache))
+
+
+@pytest.mark.parametrize("name", ["mine", "0f" * 16])
+def test_folders_of_others_are_left_alone(cache, name):
+    ask(cache, range(4))
+    (cache.path / name).mkdir()
+    mine = cache.path / name / ("of_mine.rows" if name == "mine" else "of_mine.txt")
+    mine.write_text("not of the cache")
+    assert [rows.backbone for rows in cache.info().backbones] == ["tiny"]
+    cache.clear()
+    assert mine.exists()
+
+
 def test_rows_that_two_processes_computed_at_once_count_once(cache):
     for numbers in ([1, 2, 3], [2, 3, 4, 5]):
         # Neither has seen the file of the other.

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
 
 from mlfund import ZeroShotImageClassifier, load, save
 from mlfund.backbones._image_text import ImageTextBackbone
@@ -148,8 +150,36 @@ def test_other_weights_than_those_of_fit_are_refused(clip, tmp_path):
     shutil.copytree(clip, folder)
     written = pickle.dumps(make(str(folder)).fit())
     write_clip(folder, seed=1)
+    changed = pickle.loads(written)
     with pytest.raises(ValueError, match="have changed"):
-        pickle.loads(written).predict(IMAGES)
+        changed.predict(IMAGES)
+    shutil.rmtree(folder)
+    missing = pickle.loads(written)
+    with pytest.raises(FileNotFoundError, match="is no folder of a model"):
+        missing.predict(IMAGES)
+
+
+def test_a_fit_that_fails_leaves_nothing_of_itself_or_of_former_ones(clip, tmp_path):
+    animals, flower = ["cat", "dog", "cow"], ["tulip"] * 6
+    unfitted = make(clip, animals)
+    with pytest.raises(ValueError, match="not among classes"):
+        unfitted.fit(IMAGES, flower)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(unfitted)
+    for change in ({"classes": animals}, {"templates": ["a photo"]}, {"backbone": tmp_path}):
+        zero_shot = make(clip).fit().set_params(**change)
+        with pytest.raises((ValueError, FileNotFoundError)):
+            zero_shot.fit(IMAGES, flower)
+        with pytest.raises(NotFittedError):
+            zero_shot.predict(IMAGES)
+        zero_shot.set_params(backbone=clip, classes=animals, templates=["a {}."]).fit()
+        assert set(zero_shot.predict(IMAGES)) <= set(animals)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])
+def test_what_is_not_fitted_says_so(clip, method):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        getattr(make(clip), method)(IMAGES)
 
 
 REFUSED = {
@@ -158,6 +188,20 @@ REFUSED = {
     "a text": ({"classes": "daisy"}, "classes='daisy' is one text; give a list of names"),
     "twice": ({"classes": ["a", "b", "a"]}, "classes has 'a' more than once"),
     "no caption": ({"classes": {"a": "x", "b": []}}, r"no caption for 'b', \[\]; give it a text"),
+    "a number": (
+        {"classes": {"a": "b", "c": 3}},
+        r"classes has no caption for 'c', \[3\]; give it a text",
+    ),
+    "None as caption": ({"classes": {"a": "b", "c": None}}, "no caption for 'c'"),
+    "no names": ({"classes": 3}, "classes=3 is no list of names; give one"),
+    "tuples": (
+        {"classes": [("a", "b"), ("c", "d")]},
+        r"classes has the name \('a', 'b'\), a tuple; give each class a text or a number",
+    ),
+    "tuples as keys": ({"classes": {("a",): "x", ("b", "c"): "y"}}, r"the name \('a',\), a tuple"),
+    "bytes": ({"classes": [b"a", b"b"]}, "the name b'a', a bytes; give each class a text"),
+    "lists": ({"classes": [["a"], ["b"]]}, r"the name \['a'\], a list"),
+    "template of a number": ({"templates": 3}, "templates has 3; each is a text"),
     "blank": ({"classes": {"a": "x", "b": " "}}, "no caption for 'b'"),
     "template": ({"templates": ["a photo"]}, r"templates has 'a photo'; each is a text with \{\}"),
     "no template": ({"templates": []}, "templates has nothing"),
@@ -174,6 +218,17 @@ REFUSED = {
         "has .* tokens, and the model reads 40; shorten",
     ),
 }
+
+
+def test_captions_that_are_too_long_are_told_once(clip, caplog):
+    logging = transformers.utils.logging
+    logging.enable_propagation()
+    try:
+        with pytest.raises(ValueError, match="tokens, and the model reads 40; shorten"):
+            make(clip, templates=["{}" + " word" * 50]).fit()
+    finally:
+        logging.disable_propagation()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -196,6 +251,15 @@ def test_labels_that_name_no_class_are_refused(clip):
             make(clip).fit(None, pd.Series(["daisy", missing], dtype=object))
     with pytest.raises(ValueError, match=r"names of several types \(numbers, strings\)"):
         make(clip, None).fit(None, [1, "b", 1])
+    for several in ([("a", "b")] * 6, [["a", "b"], ["c", "d", "e"]] * 3):
+        for classes in (None, ["a", "b"]):
+            with pytest.raises(
+                ValueError, match=r"y has several labels for an image, .*; give one"
+            ):
+                make(clip, classes).fit(IMAGES, several)
+    with pytest.raises(ValueError, match=r"classes has 1 class \(5\), and two are needed"):
+        make(clip, None).fit(None, 5)
+    assert make(clip, None).fit(None, [["a"], ["b"]]).classes_.tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="X has 6 rows and y has 5; give a label for each image"):
         make(clip).fit(IMAGES, ["daisy"] * 5)
 

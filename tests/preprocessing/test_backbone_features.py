@@ -18,8 +18,9 @@ from sklearn.utils import estimator_checks, get_tags
 
 import mlfund
 from mlfund import BackboneFeatures, EmbeddingCache, LogisticRegression
-from mlfund.backbones import get_backbone
+from mlfund.backbones import HuggingFaceText, get_backbone
 from mlfund.preprocessing._embedding import embed
+from tests.backbones.text_models import save_bert
 from tests.backbones.tiny import CountingBody, LetterEncoder, Letters, image_source, images
 
 Y = np.arange(20) % 2
@@ -198,12 +199,48 @@ def _saved(model, path):
     return mlfund.load(path)
 
 
-def test_other_weights_are_refused(monkeypatch, tmp_path):
-    model = BackboneFeatures(Letters(), cache=False).fit(TEXTS)
-    content = pickle.dumps(model)
+def test_other_weights_are_refused_in_use_not_in_loading(monkeypatch):
+    fitted = BackboneFeatures(Letters(), cache=False).fit(TEXTS)
+    fitted.get_feature_names_out()  # the length of embeddings is known from here on
+    content = pickle.dumps(fitted)
     monkeypatch.setattr(Letters, "fingerprint", "another")
+    model = pickle.loads(content)
+    for use in (lambda: model.transform(TEXTS), model.get_feature_names_out):
+        with pytest.raises(ValueError, match=r"weights of .* have changed.*fit again\.$"):
+            use()
+
+
+def test_other_weights_are_refused_whose_length_is_known(monkeypatch):
+    content = pickle.dumps(BackboneFeatures(Letters(), cache=False).fit(TEXTS))
+    monkeypatch.setattr(Letters, "fingerprint", "a third")
+    BackboneFeatures(Letters(), cache=False).fit_transform(TEXTS)
+    model = pickle.loads(content)
     with pytest.raises(ValueError, match=r"weights of .* have changed.*fit again\.$"):
-        pickle.loads(content)
+        model.get_feature_names_out()
+
+
+def test_loading_asks_no_hub_and_reads_no_weights(monkeypatch, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    folder = save_bert(tmp_path / "model")
+    asked = []
+
+    def fetched(name, **options):
+        asked.append(name)
+        return str(folder)
+
+    monkeypatch.setattr(hub, "snapshot_download", fetched)
+    source = HuggingFaceText("stranger/model", download=True)
+    model = BackboneFeatures(source, cache=False).fit(TEXTS)
+    expected = model.transform(TEXTS)
+    content, path = pickle.dumps(model), tmp_path / "model.skops"
+    mlfund.save(model, path)
+    asked.clear()
+    for load in (lambda: pickle.loads(content), lambda: mlfund.load(path)):
+        again = load()
+        assert not asked
+        np.testing.assert_array_equal(again.transform(TEXTS), expected)
+        assert asked
+        asked.clear()
 
 
 def test_missing_weights_are_missed_in_use_not_in_loading(monkeypatch):

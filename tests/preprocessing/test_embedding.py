@@ -6,8 +6,16 @@ import torch
 from PIL import Image
 
 from mlfund import EmbeddingCache
-from mlfund.backbones import shared_encoder
-from mlfund.preprocessing._embedding import embed
+from mlfund.backbones import (
+    EfficientNetLite0,
+    HuggingFaceText,
+    ImageTextBackbone,
+    TimmBackbone,
+    TorchvisionBackbone,
+    get_backbone,
+    shared_encoder,
+)
+from mlfund.preprocessing._embedding import embed, name_of
 from mlfund.preprocessing.image_inputs import given_images, image_rows
 from tests.backbones.tiny import (
     SIDE,
@@ -52,6 +60,30 @@ def test_embeddings_are_those_of_the_encoder(cache):
     assert found.dtype == np.float32
     assert max(CountingBody.batches) == 7
     assert n_computed() == 20
+
+
+NAMES = {
+    "efficientnet_lite0": EfficientNetLite0(),
+    "all-MiniLM-L6-v2": HuggingFaceText("all-MiniLM-L6-v2"),
+    "timm:resnet18": TimmBackbone("resnet18"),
+    "torchvision:resnet18": TorchvisionBackbone("resnet18"),
+    "models/clip": ImageTextBackbone("models/clip"),
+    "Letters": Letters(),
+    "TorchBackbone": image_source(),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_backbones_are_called_what_users_call_them(name):
+    assert name_of(NAMES[name]) == name
+
+
+def test_a_backbone_with_its_weights_has_the_name_of_the_one_without(cache):
+    source, X = get_backbone("efficientnet_lite0").standalone(), images(2, (32, 32))
+    embed(source, X, cache=cache, image_size=32)
+    assert [rows.backbone for rows in cache.info().backbones] == ["efficientnet_lite0"]
+    cache.clear("efficientnet_lite0")
+    assert cache.info().n_rows == 0
 
 
 def test_what_comes_from_the_cache_is_what_was_computed(cache):
