@@ -113,7 +113,9 @@ def stacklevel_outside() -> int:
 
 
 def _is_between(module: str) -> bool:
-    return module.split(".")[0] in ("mlfund", "sklearn", "skorch", "joblib", "contextlib")
+    # torch wraps what runs without gradients.
+    packages = ("mlfund", "sklearn", "skorch", "joblib", "torch", "contextlib")
+    return module.split(".")[0] in packages
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:

@@ -252,8 +252,8 @@ class _ImportableOnly(pickle.Pickler):
         if "torch" in sys.modules and isinstance(item, sys.modules["torch"].Tensor):
             raise PersistenceError(
                 "an estimator cannot be saved that holds a torch tensor, such as that of a torch "
-                "module given as a parameter: give the class of the module where the estimator "
-                "takes one, as NeuralClassifier does, or use pickle."
+                "module given as a parameter: to NeuralClassifier and NeuralRegressor give the "
+                "class of the module; with a module as backbone, or another tensor, use pickle."
             )
         if not isinstance(item, FunctionType | type):
             return NotImplemented

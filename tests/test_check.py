@@ -1,5 +1,7 @@
 """Argument checks and the wording of their errors."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from mlfund._check import (
     require,
     resolve_device,
     seed_from,
+    stacklevel_outside,
 )
 
 
@@ -109,3 +112,13 @@ def test_limited_threads():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_line_of_a_user_is_found_behind_the_wrappers_of_torch():
+    # As a function of mlfund would be, which torch wraps.
+    inner = {"__name__": "mlfund.inner", "stacklevel_outside": stacklevel_outside}
+    exec("def warn(warnings):\n    warnings.warn('cut', stacklevel=stacklevel_outside())", inner)
+    wrapped = torch.inference_mode()(torch.no_grad()(inner["warn"]))
+    with pytest.warns(UserWarning, match="cut") as caught:
+        wrapped(warnings)
+    assert caught[0].filename == __file__

@@ -108,12 +108,33 @@ def _of_name(name: str, kind: str | None) -> BackboneSource:
         return LIBRARIES[library](model)
     if is_image_text_folder(name):
         return ImageTextBackbone(name)
+    if kind == "image":
+        _refuse_missing_folder(name)
     if "/" in name or os.sep in name or os.path.isdir(os.path.expanduser(name)):
         return HuggingFaceText(name)
     raise ValueError(
         f"backbone={name!r} is not known; allowed are {', '.join(map(repr, NAMED))}, 'timm:NAME', "
         "'torchvision:NAME', for texts a folder or 'OWNER/MODEL', and for images the folder of a "
         f"CLIP model.{_hint(name, kind)}"
+    )
+
+
+def _refuse_missing_folder(name: str) -> None:
+    """Refuse a path where there is no model; of texts, it may be the name of one on the hub."""
+    path = os.path.expanduser(name)
+    if os.path.isfile(os.path.join(path, "config.json")):
+        return
+    if os.path.isdir(path):
+        what = "there is no config.json in it"
+    elif os.path.exists(path):
+        what = "it is a file"
+    elif "/" in name or os.sep in name:
+        what = "there is no such folder"
+    else:
+        return
+    raise ValueError(
+        f"backbone={name!r} is no folder of a model: {what}; images take the folder of a CLIP "
+        f"model that you have downloaded, 'timm:NAME', 'torchvision:NAME', or {_names_of('image')}."
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from mlfund._check import DataError
 from mlfund.augmentation import (
@@ -25,6 +28,7 @@ from mlfund.estimators import _transfer_strategy as strategies
 from mlfund.estimators._transfer_base import PASSED_ON, BaseTransfer, View
 from mlfund.estimators._transfer_growing import GrowingImages
 from mlfund.preprocessing._embedding import embed
+from mlfund.preprocessing._image_files import image_sides
 from mlfund.preprocessing.image_inputs import GivenImages, given_images
 from mlfund.preprocessing.text_inputs import text_rows
 
@@ -37,6 +41,8 @@ GROWING = 0.7
 # Uppermost layers whose states are an embedding, side by side: the last one serves similarity
 # and has dropped some of what classes ask for, 2 % of accuracy on film reviews.
 TEXT_LAYERS = 3
+# Characters of a text that a message shows.
+SHOWN = 40
 
 CONSTRAINTS: dict[str, list[Any] | str] = {
     "backbone": "no_validation",
@@ -54,10 +60,51 @@ CONSTRAINTS: dict[str, list[Any] | str] = {
 }
 
 
-class ImageTransfer(BaseTransfer):
+class _CheckedEmbeddings(BaseTransfer):
+    """Tells of strings where backbone='precomputed' asks for embeddings."""
+
+    # A backbone that reads what is refused.
+    _named: ClassVar[str]
+
+    def _validated(self, X: Any, y: Any) -> tuple[Any, Any]:
+        with self._strings_refused(X):
+            return super()._validated(X, y)
+
+    def _model_and_rows(self, X: Any) -> tuple[Any, np.ndarray]:
+        if not self._is_precomputed():
+            return super()._model_and_rows(X)
+        check_is_fitted(self, "strategy_")
+        with self._strings_refused(X):
+            return super()._model_and_rows(X)
+
+    @contextlib.contextmanager
+    def _strings_refused(self, X: Any) -> Iterator[None]:
+        """Say of X that made a check fail that it holds strings, if it does."""
+        try:
+            yield
+        except ValueError:
+            text = _first_string(X)
+            if text is None:
+                raise
+            shown = repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+            raise DataError(
+                f"X holds strings ({shown} for one), and backbone='precomputed' takes embeddings, "
+                f"numbers of shape (n, d); for {self._kind}s, leave backbone out or give one that "
+                f"reads them, such as {self._named!r}."
+            ) from None  # the error of scikit-learn shows the text in full
+
+
+def _first_string(X: Any) -> str | None:
+    """Return the first row or cell that is a string, None without any."""
+    cells = X if isinstance(X, list | tuple) else np.asarray(X, dtype=object).ravel().tolist()
+    return next((str(cell) for cell in cells if isinstance(cell, str)), None)
+
+
+class ImageTransfer(_CheckedEmbeddings):
     """Images through a backbone of images."""
 
     _kind: ClassVar[str] = "image"
+    _named: ClassVar[str] = "efficientnet_lite0"
     _strategies: ClassVar[tuple[str, ...]] = strategies.IMAGE_STRATEGIES
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CONSTRAINTS,
@@ -99,12 +146,14 @@ class ImageTransfer(BaseTransfer):
         return rows
 
     def _size(self) -> tuple[int, int] | None:
-        size = self.image_size
-        if size is None or isinstance(size, Integral):
-            return None if size is None else (int(size), int(size))
-        if len(size) != 2:
-            raise ValueError(f"image_size must be a side or (height, width); got {size!r}.")
-        return int(size[0]), int(size[1])
+        if self.image_size is None:
+            return None
+        try:
+            return image_sides(self.image_size)
+        except ValueError as error:
+            raise ValueError(
+                f"image_size must be a side or (height, width), in pixels; got {self.image_size!r}."
+            ) from error
 
     def _views(self) -> str | None:
         views: str | None = self.test_time_augmentation
@@ -148,10 +197,11 @@ def _mirrors(augmentation: Augmentation) -> bool:
     return isinstance(augmentation, AlternatingFlip)
 
 
-class TextTransfer(BaseTransfer):
+class TextTransfer(_CheckedEmbeddings):
     """Texts through a backbone of texts."""
 
     _kind: ClassVar[str] = "text"
+    _named: ClassVar[str] = "all-MiniLM-L6-v2"
     _strategies: ClassVar[tuple[str, ...]] = strategies.TEXT_STRATEGIES
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CONSTRAINTS,

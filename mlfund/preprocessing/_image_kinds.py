@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mlfund._check import DataError, check_choice
+from mlfund._check import DataError, check_choice, stacklevel_outside
 from mlfund.preprocessing._image_rows import (
     CHANNELS,
     MOST_COLOURS,
+    RGB,
     ImageShapeLike,
     form_of,
     mistaken,
@@ -50,6 +52,11 @@ def read_kind(
     ValueError
         If X is none of this.
 
+    Warns
+    -----
+    UserWarning
+        If X is a tensor of three grey images, which may be meant as one in colours.
+
     Examples
     --------
     >>> from mlfund.preprocessing._image_kinds import read_kind
@@ -57,14 +64,17 @@ def read_kind(
     ('a path', ['a.png', 'b.png'])
     """
     check_choice("channels", channels, CHANNELS)
+    is_tensor = hasattr(X, "detach")
     X = _array_or_list(X, flattened=image_shape is not None)
     if isinstance(X, np.ndarray):
-        if X.ndim == 3 and X.shape[2] <= MOST_COLOURS:
-            raise DataError(f"X has shape {X.shape}, that of one image; give X[None] for one.")
+        if X.ndim == 3:
+            _refuse_one_image(X.shape, channels)
+            if is_tensor and image_shape is None:
+                _warn_of_one_image(X.shape, channels)
         return ARRAY, _images_of(X, channels, image_shape)
     kind = _common_kind(X)
     if kind == ARRAY:
-        return ARRAY, _images_among([np.asarray(item) for item in X], channels, image_shape)
+        return ARRAY, _images_among(_arrays(X), channels, image_shape)
     if image_shape is not None:
         raise ValueError(
             f"image_shape={image_shape!r} is for flattened rows, and row 0 of X is {kind}; leave "
@@ -91,6 +101,12 @@ def _array_or_list(X: Any, *, flattened: bool) -> np.ndarray | list[Any]:
             raise DataError(
                 f"X is an array of {X.dtype} with shape {X.shape}; {ALLOWED}, one an image."
             )
+    torch_data = sys.modules.get("torch.utils.data")
+    if torch_data is not None and isinstance(X, torch_data.DataLoader):
+        raise DataError(
+            f"X is a {type(X).__name__}; give its images at once, for instance X = torch.cat("
+            "[images for images, _ in loader]), with channels='first'."
+        )
     if isinstance(X, Mapping) or not (hasattr(X, "__len__") and hasattr(X, "__iter__")):
         raise DataError(f"X is a {type(X).__name__}; {ALLOWED}.")
     return list(X)
@@ -103,7 +119,48 @@ def _only_column(frame: Any) -> Any:
             f"X has {frame.shape[1]} columns ({names}{', ...' if frame.shape[1] > 5 else ''}); "
             "give the one that holds the images."
         )
-    return frame.iloc[:, 0].tolist()
+    # Frames of polars know columns by name alone.
+    return list(frame.iloc[:, 0] if hasattr(frame, "iloc") else frame[frame.columns[0]])
+
+
+def _refuse_one_image(shape: tuple[int, ...], channels: str) -> None:
+    """Refuse (., ., .) that has as few values at one end as there are channels."""
+    said = f"X has shape {shape}, that of one image; give X[None] for one"
+    if shape[2] <= MOST_COLOURS:
+        raise DataError(f"{said}.")
+    # No rows are told of by others.
+    if channels == "first" and 0 < shape[0] <= MOST_COLOURS:
+        raise DataError(
+            f"{said}, and stacks of up to {MOST_COLOURS} grey images as (n, 1, height, width)."
+        )
+
+
+def _warn_of_one_image(shape: tuple[int, ...], channels: str) -> None:
+    """Warn of a tensor that is read as grey images, and may be one in colours.
+
+    Of one channel there is nothing to tell: both readings give the same image.
+    """
+    if channels == "last" and shape[0] == RGB:
+        warnings.warn(
+            f"X is a tensor of shape {shape} and is read as {RGB} grey images; give X[None] with "
+            "channels='first' if it is one image in colours, or X[..., None] if it is not.",
+            UserWarning,
+            stacklevel=stacklevel_outside(),
+        )
+
+
+def _arrays(items: Sequence[Any]) -> list[np.ndarray]:
+    """Return each image as an array."""
+    arrays = []
+    for place, item in enumerate(items):
+        try:
+            arrays.append(np.asarray(item))
+        except ValueError as error:
+            raise DataError(
+                f"Row {place} of X is a {type(item).__name__} whose parts differ in shape; "
+                f"{ALLOWED}."
+            ) from error
+    return arrays
 
 
 def _common_kind(items: Sequence[Any]) -> str:

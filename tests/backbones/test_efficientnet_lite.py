@@ -91,7 +91,7 @@ def test_frozen_layers_of_a_training_are_shared(source, rows, monkeypatch):
     rows = rows.reshape(-1, 224, 224, 3)[:, :64, :48].reshape(len(rows), -1)
     assert encoder.with_frozen_below(0) is encoder
     below = encoder.with_frozen_below(8)
-    torch.testing.assert_close(below(rows), encoder(rows), rtol=0, atol=3e-5)
+    torch.testing.assert_close(below(rows), encoder(rows), rtol=0, atol=2e-4)
     below(rows).sum().backward()
     assert next(encoder.groups()[-1].parameters()).grad is not None
     monkeypatch.setattr(kernel, "available", lambda: False)

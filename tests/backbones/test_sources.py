@@ -95,6 +95,33 @@ def test_names_of_libraries_are_hinted_at_for_images():
         assert "of libraries" not in str(raised.value)
 
 
+def test_folders_of_images_that_are_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    allowed = (
+        "images take the folder of a CLIP model that you have downloaded, 'timm:NAME', "
+        "'torchvision:NAME', or 'efficientnet_lite0'."
+    )
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "weights.pth").touch()
+    for given, what in [
+        ("/nope/nope", "there is no such folder"),
+        ("~/nope", "there is no such folder"),
+        ("openai/clip-vit-base-patch32", "there is no such folder"),
+        (tmp_path / "weights.pth", "it is a file"),
+        (tmp_path / "empty", "there is no config.json in it"),
+        ("~/empty", "there is no config.json in it"),
+    ]:
+        sentence = f"backbone={str(given)!r} is no folder of a model: {what}; {allowed}"
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+            get_backbone(given, "image")
+        # Of texts it may be the name of a model, which is looked for when it is loaded.
+        if what == "there is no such folder":
+            assert get_backbone(given, "text").kind == get_backbone(given).kind == "text"
+    (tmp_path / "empty" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="takes texts, and a backbone of images is needed"):
+        get_backbone(tmp_path / "empty", "image")
+
+
 def test_encoder_of_ones_own_has_to_be_exported():
     from mlfund import ContrastiveEncoder
 
@@ -275,6 +302,8 @@ def test_a_module_of_ones_own_is_pickled_and_not_saved(tmp_path):
     model = BackboneFeatures(image_source(), cache=False).fit(images(2))
     with pytest.raises(ValueError, match=r"is a module of your own, .*pickle the model"):
         mlfund.save(model, tmp_path / "model.skops", standalone=True)
+    with pytest.raises(ValueError, match=r"torch tensor, .*; with a module as backbone, .* pickle"):
+        mlfund.save(model, tmp_path / "model.skops")
     found = pickle.loads(pickle.dumps(model)).transform(images(2))
     np.testing.assert_array_equal(found, model.transform(images(2)))
 

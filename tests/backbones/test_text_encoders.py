@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
+from mlfund import BackboneFeatures
 from mlfund.backbones import HuggingFaceText, StandaloneText, get_backbone
 from mlfund.backbones._text_batches import _batches, embed_texts
 from tests.backbones.text_models import (
@@ -186,6 +187,13 @@ def test_long_texts_are_cut_with_a_warning(folder):
     # As many tokens as there may be are none too many.
     exact = encoder.tokenise(["who is in paris"])
     assert exact.tolist()[0][-1] == 3
+
+
+def test_the_warning_of_long_texts_names_the_line_of_the_user(folder):
+    source = HuggingFaceText(str(folder), max_length=6)
+    with pytest.warns(UserWarning, match="more than the 6 tokens") as caught:
+        BackboneFeatures(source, cache=False).fit_transform(TEXTS)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_frozen_is_without_dropout_and_training_with(folder):
