@@ -51,7 +51,8 @@ class HuggingFaceText(BackboneSource):
         one alone, which pretraining has turned towards its own task; embeddings become longer,
         and cost the same time. With more than one, neither projection nor anything else follows.
     max_length : int or None, default=None
-        Most tokens of a text; longer ones are cut, with a warning. None takes the model's own.
+        Most tokens of a text; longer ones are cut, with a warning where they are embedded anew.
+        None takes the model's own.
     prompt : str or None, default=None
         What stands in front of each text, "query: " for instance. None does as the files say.
     download : bool, default=False
