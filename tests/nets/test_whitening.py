@@ -63,7 +63,7 @@ def test_filters_follow_from_the_training_images_and_stay():
 
 
 def test_filters_stay_in_a_training_that_goes_on():
-    model = net().fit(BYTES, CLASSES)
+    model = net(schedule=None).fit(BYTES, CLASSES)
     before = model.module_.body[0].weight.detach().clone()
     again = pickle.loads(pickle.dumps(model)).partial_fit(BYTES, CLASSES)
     assert torch.equal(again.module_.body[0].weight, before)
