@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mlfund._check import DataError, nearest
+from mlfund.advisor.target import refuse_channels_in_front
 from mlfund.preprocessing._folder_layout import part_names
-from mlfund.preprocessing._image_rows import mistaken
 from mlfund.preprocessing.image_folders import load_image_folder
 
 # A comparison of all candidates on so many small images takes minutes, not hours.
@@ -91,7 +91,8 @@ def read_images(
         raise DataError("--image-size is for folders; resize the arrays of a file yourself.")
     is_npz = path.suffix.lower() == ".npz"
     images, labels, notes = _npz(path, target) if is_npz else _npy(path, target)
-    _refuse_channels_in_front(path, images.shape)
+    cure = "save X.transpose(0, 2, 3, 1) instead of X"
+    refuse_channels_in_front(images.shape, f"The images of {path.name} have", cure)
     if len(images) > max_images:
         notes.append(_drawn_note(max_images, len(images)))
         rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:max_images])
@@ -121,16 +122,6 @@ def _folder(path: Path, size: tuple[int, int] | None, most: int, seed: int) -> I
         notes.append(_drawn_note(len(data.target), data.n_found))
     labels = np.array(data.target_names)[data.target]
     return ImageFile(data.images, pd.Series(labels, name="class"), path.name, tuple(notes))
-
-
-def _refuse_channels_in_front(path: Path, shape: tuple[int, ...]) -> None:
-    mistake = mistaken(shape, "last") if len(shape) == 4 else None
-    if mistake is not None:
-        counted, other, _ = mistake
-        raise DataError(
-            f"The images of {path.name} have shape {shape}, which means {counted} channels of "
-            f"{other} pixels; the channels go last: save X.transpose(0, 2, 3, 1) instead of X."
-        )
 
 
 def _drawn_note(kept: int, found: int) -> str:

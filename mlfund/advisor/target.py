@@ -11,7 +11,7 @@ import pandas as pd
 
 from mlfund._check import DataError, check_choice
 from mlfund.advisor.work import Data
-from mlfund.preprocessing._image_rows import form_of, is_flattened, read_pixels
+from mlfund.preprocessing._image_rows import form_of, is_flattened, mistaken, read_pixels
 
 # Whole numbers with at most this many values are taken as labels ...
 _FEW_VALUES = 20
@@ -105,6 +105,7 @@ def _as_table(X: Any) -> Any:
     """Return a table, or images as one array."""
     if not is_flattened(X):
         images = read_pixels(X)
+        refuse_channels_in_front(images.shape, "X has", "give X.transpose(0, 2, 3, 1)")
         form_of(images)
         return images
     if not isinstance(X, pd.DataFrame):
@@ -125,12 +126,38 @@ def _as_table(X: Any) -> Any:
     return X
 
 
+def refuse_channels_in_front(shape: tuple[int, ...], whose: str, cure: str) -> None:
+    """Raise DataError where images of such a shape have their channels before their pixels.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    whose, cure : str
+        How the sentence begins and ends.
+    """
+    mistake = mistaken(shape, "last") if len(shape) == 4 else None
+    if mistake is not None:
+        counted, other, _ = mistake
+        raise DataError(
+            f"{whose} shape {shape}, which means {counted} channels of {other} pixels; the "
+            f"channels go last: {cure}."
+        )
+
+
 def _as_column(y: Any, n_rows: int) -> pd.Series:
     if isinstance(y, pd.DataFrame):
         if y.shape[1] != 1:
             raise DataError(f"The target must be one column; got {y.shape[1]}.")
         y = y.iloc[:, 0]
-    column = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y).squeeze())
+    if not isinstance(y, pd.Series):
+        y = np.asarray(y)
+        if y.ndim > 1 and y.size != len(y):
+            raise DataError(
+                f"The target must be one column; got an array of shape {y.shape}. Give the columns "
+                "one at a time."
+            )
+        y = pd.Series(y.ravel())
+    column = y
     if len(column) != n_rows:
         raise DataError(f"The table has {n_rows} rows and the target {len(column)}.")
     return column

@@ -148,12 +148,7 @@ class ImageTransfer(_CheckedEmbeddings):
     def _size(self) -> tuple[int, int] | None:
         if self.image_size is None:
             return None
-        try:
-            return image_sides(self.image_size)
-        except ValueError as error:
-            raise ValueError(
-                f"image_size must be a side or (height, width), in pixels; got {self.image_size!r}."
-            ) from error
+        return image_sides(self.image_size, "image_size")
 
     def _views(self) -> str | None:
         views: str | None = self.test_time_augmentation

@@ -112,7 +112,7 @@ def embed(
     common = source, resolve_device(device), batch_size
     rows: _Images | _Texts
     if isinstance(given, GivenImages):
-        size = None if image_size is None else image_sides(image_size)
+        size = None if image_size is None else image_sides(image_size, "image_size")
         rows = _Images(*common, given, size, mirrored, zoom, n_jobs)
     else:
         rows = _Texts(*common, given)

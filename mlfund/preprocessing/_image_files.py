@@ -46,11 +46,11 @@ class Header(NamedTuple):
     is_grey: bool
 
 
-def image_sides(size: Any) -> tuple[int, int]:
-    """Return height and width of a user's `size`, which may be one integer for both."""
+def image_sides(size: Any, name: str = "size") -> tuple[int, int]:
+    """Return height and width of what a parameter says, which may be one integer for both."""
     both = (int(size),) * 2 if isinstance(size, Integral) else tuple(np.ravel(size).tolist())
     if len(both) != 2 or not all(isinstance(side, int) and side > 0 for side in both):
-        raise ValueError(f"size must be (height, width), or one integer for both; got {size!r}.")
+        raise ValueError(f"{name} must be (height, width), or one integer for both; got {size!r}.")
     return both
 
 

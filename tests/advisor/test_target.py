@@ -110,3 +110,11 @@ def test_bad_data_get_one_sentence(X, y, task, message):
         make_problem(X, pd.Series(y, name="goal"), task)
     assert str(caught.value).count("\n") == 0
     assert str(caught.value).endswith(".")
+
+
+def test_several_targets_and_channels_in_front_are_refused():
+    images = np.random.default_rng(0).integers(0, 255, (20, 3, 8, 8), dtype=np.uint8)
+    with pytest.raises(ValueError, match=r"channels go last: give X.transpose\(0, 2, 3, 1\)"):
+        make_problem(images, np.arange(20) % 2)
+    with pytest.raises(ValueError, match=r"one column; got an array of shape \(20, 2\)"):
+        make_problem(images.transpose(0, 2, 3, 1), np.zeros((20, 2)))

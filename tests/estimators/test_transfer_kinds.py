@@ -37,7 +37,7 @@ def test_one_image_as_torch_has_it_is_not_three():
 
 @pytest.mark.parametrize("size", [(8.5, 8), (8.0, 8), [8], (8, 8, 3), (8, 0), ("8", "8")])
 def test_sizes_that_are_no_pixels_are_refused(size):
-    sentence = f"image_size must be a side or (height, width), in pixels; got {size!r}."
+    sentence = f"image_size must be (height, width), or one integer for both; got {size!r}."
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         classifier(image_size=size).fit(X, Y)
 
