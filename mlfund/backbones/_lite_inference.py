@@ -139,15 +139,14 @@ class LiteInference(nn.Module):
     ----------
     net : Sequential
         As `efficientnet_lite0` returns it, with weights; it is left as it is.
-    n_stages : int, optional
-        Stages of blocks above the stem, from below, without the head; None is the whole net.
+        Without its head it is the stem and some stages of blocks.
+    has_head : bool, default=True
     """
 
-    def __init__(self, net: nn.Sequential, n_stages: int | None = None) -> None:
+    def __init__(self, net: nn.Sequential, *, has_head: bool = True) -> None:
         super().__init__()
-        part = net if n_stages is None else net[: 1 + n_stages]
-        stem, *stages = folded(part, noise(1, 3, 64, 64)).children()
-        head = stages.pop() if n_stages is None else None
+        stem, *stages = folded(net, noise(1, 3, 64, 64)).children()
+        head = stages.pop() if has_head else None
         self.stem = _convolutions(stem)[0]
         self.blocks = nn.ModuleList(
             _banded(block) for stage in stages for block in stage.children()
@@ -205,7 +204,7 @@ class FrozenBelow(nn.Module):
         else:
             if self._fast is None:
                 # At the first use: the net may be on its way to another device.
-                self._fast = LiteInference(self.lower, len(self.lower) - 1)
+                self._fast = LiteInference(self.lower, has_head=False)
             below = self._fast(images)
         embeddings: Tensor = self.upper(below)
         return embeddings

@@ -122,6 +122,7 @@ class BaseCNN(ImagePlots, BuiltModule):
 
     def _checked_rows(self, X: Any) -> np.ndarray:
         checks.refuse_one_image(X, self.image_size_)
+        checks.refuse_paths(X, type(self).__name__)
         form = None
         if not is_flattened(X):
             X, form = flattened(X, self.channels, self.image_shape)

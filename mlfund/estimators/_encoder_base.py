@@ -218,6 +218,7 @@ class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BuiltModule
 
     def _read(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, int, int] | None]:
         """Return rows, and the size of images, None for those of a table."""
+        checks.refuse_paths(X, type(self).__name__)
         form, shape = None, self.image_shape
         if not is_flattened(X):
             X, form = flattened(X, self.channels, shape)

@@ -174,29 +174,13 @@ class BaseTransfer(VersionStamped, BaseEstimator, ABC):
 
     def _check_parameters(self) -> None:
         check_choice("strategy", self.strategy, self._strategies)
-        if isinstance(self.head, str):
-            check_choice("head", self.head, heads.HEADS)
-        elif isinstance(self.head, type) or not hasattr(self.head, "fit"):
-            name = self.head.__name__ if isinstance(self.head, type) else repr(self.head)
-            raise ValueError(
-                f"head must be 'linear', 'mlp' or an estimator of scikit-learn; got {name}."
-            )
-        else:
-            heads.check_kind(self.head, real=self._is_real(), whose=type(self).__name__)
-        frozen = (strategies.AUTO, strategies.FROZEN)
-        if self.strategy in frozen:
-            return
-        if self._is_precomputed():
-            raise ValueError(
-                f"strategy={self.strategy!r} trains a backbone, and backbone='precomputed' says "
-                "that X holds embeddings; give the backbone and its inputs, or leave strategy out."
-            )
-        if not (isinstance(self.head, str) and self.head == "linear"):
-            raise ValueError(
-                f"strategy={self.strategy!r} trains a linear head together with the backbone, and "
-                f"head={self.head!r} is another; leave head out, or set "
-                "strategy='feature_extraction'."
-            )
+        heads.check_head(self.head, real=self._is_real(), whose=type(self).__name__)
+        strategies.check_trainable(
+            self.strategy,
+            self.head,
+            precomputed=self._is_precomputed(),
+            linear=self._has_linear_head(),
+        )
 
     def _validated(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Return embeddings that were computed before and y, checked as tables are."""

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import has_fit_parameter
 
+from mlfund._check import check_choice
 from mlfund.estimators._transfer_strength import START, STRENGTHS, search_strength
 from mlfund.estimators.linear import LogisticRegression
 from mlfund.estimators.linear_cv import LogisticRegressionCV
@@ -166,6 +167,25 @@ def _named(head: Any) -> str:
     return f"{name} with last step {_named(head[-1])}" if isinstance(head, Pipeline) else name
 
 
+def check_head(head: Any, *, real: bool, whose: str) -> None:
+    """Raise if a `head` is neither a name nor an estimator for such targets.
+
+    Raises
+    ------
+    ValueError
+        See above; what is allowed is named.
+    """
+    if isinstance(head, str):
+        check_choice("head", head, HEADS)
+    elif isinstance(head, type) or not hasattr(head, "fit"):
+        name = head.__name__ if isinstance(head, type) else repr(head)
+        raise ValueError(
+            f"head must be 'linear', 'mlp' or an estimator of scikit-learn; got {name}."
+        )
+    else:
+        check_kind(head, real=real, whose=whose)
+
+
 def check_kind(head: Any, *, real: bool, whose: str) -> None:
     """Raise if an estimator predicts the other kind of targets; one that says neither passes.
 
@@ -210,12 +230,12 @@ def held_out_gain(head: Any, y: np.ndarray, weight: np.ndarray | None) -> float 
     _, y, weight = counted([], y, weight)
     if isinstance(head, RidgeCV):
         mean = np.average(y, axis=0, weights=weight)
-        spread = np.average((y - mean) ** 2, axis=0, weights=weight)
+        spread = np.atleast_1d(np.average((y - mean) ** 2, axis=0, weights=weight))
         varies = spread > 0
-        if not np.any(varies):
+        if not varies.any():
             return None
-        lost = np.atleast_1d(head.best_score_)[np.atleast_1d(varies)]
-        return 1.0 + float(np.mean(lost / np.atleast_1d(spread)[np.atleast_1d(varies)]))
+        lost = np.atleast_1d(head.best_score_)[varies]
+        return 1.0 + float(np.mean(lost / spread[varies]))
     if not isinstance(head, LogisticRegressionCV):
         return None
     share = np.bincount(np.unique(y, return_inverse=True)[1], weight) / len(y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FROZEN = "feature_extraction"
 TOP = "fine_tune_top"
@@ -77,3 +77,36 @@ def _gain(gain: float) -> str:
         f"a linear head on the embeddings takes away {max(gain, 0.0):.0%} of the uncertainty on "
         "rows held out"
     )
+
+
+def check_trainable(strategy: str, head: Any, *, precomputed: bool, linear: bool) -> None:
+    """Raise if a strategy that trains the backbone has none to train, or another head.
+
+    Parameters
+    ----------
+    strategy : str
+        One of this module.
+    head : str or estimator
+        As the user gave it.
+    precomputed : bool
+        Whether rows are embeddings, without a backbone.
+    linear : bool
+        Whether the head is the linear one.
+
+    Raises
+    ------
+    ValueError
+        See above; what to do is said.
+    """
+    if strategy in (AUTO, FROZEN):
+        return
+    if precomputed:
+        raise ValueError(
+            f"strategy={strategy!r} trains a backbone, and backbone='precomputed' says that X "
+            "holds embeddings; give the backbone and its inputs, or leave strategy out."
+        )
+    if not linear:
+        raise ValueError(
+            f"strategy={strategy!r} trains a linear head together with the backbone, and "
+            f"head={head!r} is another; leave head out, or set strategy='feature_extraction'."
+        )

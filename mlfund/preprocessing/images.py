@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ _Scaler = TypeVar("_Scaler")
 
 def _rows_alone(method: Callable[..., Any]) -> Callable[..., Any]:
     """Return a method that scikit-learn has wrapped for `set_output`, bare for images."""
-    bare = method.__wrapped__  # type: ignore[attr-defined]
+    bare = inspect.unwrap(method)
 
     @functools.wraps(method)
     def output(self: Any, X: Any, *args: Any, **options: Any) -> Any:

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from mlfund import CNNClassifier, CNNRegressor
+from mlfund import CNNClassifier, CNNRegressor, ContrastiveEncoder
 from mlfund.augmentation import Augmentation, RandomShift
 from mlfund.nets.convnet import ConvNet, ReadPixels
 from mlfund.nets.layers import Activate, Conv, GlobalPool, Norm, Pool
@@ -384,6 +384,13 @@ def test_validation_images_of_another_size_are_told_as_such():
 def test_paths_are_read_before(wrap):
     with pytest.raises(ValueError, match=r"paths such as 'a.png', .* load_image_folder"):
         net().fit(wrap(["a.png", "b.png"]), [0, 1])
+
+
+def test_paths_are_refused_in_predictions_and_by_encoders(fitted):
+    with pytest.raises(ValueError, match="CNNClassifier takes arrays"):
+        fitted.predict(["a.png", "b.png"])
+    with pytest.raises(ValueError, match="ContrastiveEncoder takes arrays"):
+        ContrastiveEncoder().fit(["a.png", "b.png"])
 
 
 @pytest.mark.parametrize("shape", [(10, 10), (10, 10, 1), (1, 10, 10)])
